@@ -101,7 +101,7 @@ func AppendMessages(dst []byte, enc Encoding, id uint64, reply *wire.Messages, r
 // are already in them.
 func appendReplyProto(dst []byte, id uint64, tag byte, reply proto.Message, records []byte) []byte {
 	size := marshal.Size(reply) + len(records)
-	dst = binary.AppendUvarint(dst, uint64(numberLen(id)+fieldLen(size)))
+	dst = binary.AppendUvarint(dst, uint64(numberLen(id)+1+uvarintLen(uint64(size))+size))
 	dst = appendNumber(dst, idTag, id)
 	dst = append(dst, tag)
 	dst = binary.AppendUvarint(dst, uint64(size))
@@ -137,8 +137,8 @@ func FromWire(e *wire.Error) *Error {
 	}
 }
 
-// fieldLen is what a field of n bytes with a tag below 16 takes; a string that
-// is empty is left out, and so are the fields that call this with 0.
+// fieldLen is what a string of n bytes takes under a tag below 16; an empty one
+// is left out.
 func fieldLen(n int) int {
 	if n == 0 {
 		return 0
