@@ -25,6 +25,10 @@ func DecodeClient(enc Encoding, frame []byte) (*wire.ClientFrame, error) {
 	if len(frame) > MaxClientFrame {
 		return nil, Errorf(TooLarge, "a frame of %d bytes; the limit is %d", len(frame), MaxClientFrame)
 	}
+	// Every field of ClientFrame but the id is a message.
+	if enc == Proto && !noGroups(frame, 1) {
+		return nil, Errorf(Malformed, "not a protobuf message")
+	}
 	f := new(wire.ClientFrame)
 	if err := decode(enc, frame, f); err != nil {
 		return nil, err
@@ -34,6 +38,9 @@ func DecodeClient(enc Encoding, frame []byte) (*wire.ClientFrame, error) {
 		return f, Errorf(Unsupported, "this version knows no such command")
 	case *wire.ClientFrame_HeartbeatAck:
 		return f, nil
+	}
+	if enc == JSON && f.Id > MaxSeq {
+		return nil, Errorf(Malformed, "an id must not be larger than 2^53-1")
 	}
 	if f.Id == 0 {
 		return nil, Errorf(Malformed, "a command must have an id other than 0")
@@ -64,18 +71,16 @@ func decode(enc Encoding, frame []byte, m proto.Message) error {
 		}
 		return nil
 	}
-	if !noGroups(frame) {
-		return Errorf(Malformed, "not a protobuf message")
-	}
 	if err := unmarshal.Unmarshal(frame, m); err != nil {
 		return Errorf(Malformed, "the protobuf message does not fit the schema")
 	}
 	return nil
 }
 
-// noGroups walks the top level of a message. Groups, long gone from protobuf,
-// are refused: they are what lets unknown fields nest as deep as they are long.
-func noGroups(b []byte) bool {
+// noGroups walks a message and the messages in it, levels deep. Groups, long
+// gone from protobuf, are refused: they are what lets unknown fields nest as
+// deep as they are long.
+func noGroups(b []byte, levels int) bool {
 	for len(b) > 0 {
 		num, kind, n := protowire.ConsumeTag(b)
 		if n < 0 || kind == protowire.StartGroupType || kind == protowire.EndGroupType {
@@ -84,6 +89,12 @@ func noGroups(b []byte) bool {
 		b = b[n:]
 		if n = protowire.ConsumeFieldValue(num, kind, b); n < 0 {
 			return false
+		}
+		if levels > 0 && kind == protowire.BytesType {
+			inner, _ := protowire.ConsumeBytes(b)
+			if !noGroups(inner, levels-1) {
+				return false
+			}
 		}
 		b = b[n:]
 	}

@@ -221,4 +221,3 @@ func endWithRecords(dst []byte, start int, comma bool, records []byte) ([]byte, 
 	}
 	return append(dst, '}', '}', '\n'), nil
 }
-

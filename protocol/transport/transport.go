@@ -17,12 +17,12 @@ import (
 )
 
 // Encoding is how frames are written.
-type Encoding uint8
+type Encoding = protocol.Encoding
 
 // The encodings.
 const (
-	Proto Encoding = iota
-	JSON
+	Proto = protocol.Proto
+	JSON  = protocol.JSON
 )
 
 // Format is encoding and envelope together: everybody with the same Format can
@@ -36,6 +36,14 @@ const (
 	WSText                 // JSON lines inside a text WebSocket message
 	NumFormats
 )
+
+// Encoding is how the frames inside this format are written.
+func (f Format) Encoding() Encoding {
+	if f == WSText {
+		return JSON
+	}
+	return Proto
+}
 
 // Info says what a connection is.
 type Info struct {
@@ -65,10 +73,13 @@ type Conn interface {
 	// with CloseSlow. May be called by any goroutine.
 	Send(image []byte) error
 
-	// CloseWith sends a close frame (and, on WebSocket, the close code), waits
-	// a bounded time for it to leave without blocking the caller, and closes.
-	// OnClose follows. May be called by any goroutine, more than once.
-	CloseWith(frame []byte, code protocol.Code)
+	// CloseWith sends a last image (as Send does; nil for none) behind what is
+	// still on its way and, on WebSocket, code as the close code, waits a
+	// bounded time for both to leave without blocking the caller, and closes.
+	// No OnFrame and no OnWritable begin after it; OnClose follows with a
+	// *protocol.Error that holds code. May be called by any goroutine, more
+	// than once; the first call counts.
+	CloseWith(image []byte, code protocol.Code)
 }
 
 // Handler is the session behind a connection. OnFrame and OnClose never
