@@ -1,0 +1,334 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/barrage-im/barrage/protocol"
+	"github.com/barrage-im/barrage/protocol/wire"
+)
+
+const (
+	// handshakeTimeout bounds dialling and the answer to connect.
+	handshakeTimeout = 5 * time.Second
+	// outBytes is how much may wait to be written before publishes wait in
+	// their lanes instead.
+	outBytes = 256 << 10
+)
+
+// A link is one connection that has been accepted by an edge. The reader and
+// the writer goroutine own reading and writing; all fields that change are
+// guarded by Client.mu.
+type link struct {
+	// Set by connect, never changed.
+	conn      Conn
+	codec     codec
+	endpoint  string
+	info      Info
+	since     time.Time
+	wakeWrite chan struct{}
+	done      chan struct{} // closed when it is dropped
+
+	err      error    // why it ended; nil while it lives
+	others   []string // endpoints named by connected
+	lastID   uint64
+	answers  map[uint64]answer
+	inFlight int    // publishes among answers
+	out      []byte // encoded, to be written
+	heard    time.Time
+	beat     time.Duration // silence that the server allows itself, from its last heartbeat
+	skew     time.Duration // our clock minus the server's
+}
+
+// answer is who waits for the reply to a command: one of them is set.
+type answer struct {
+	publish *publish
+	order   uint64 // of publish
+	call    *call
+	room    *Room // a join
+	since   bool  // the join named a position
+}
+
+// connect dials endpoint and introduces itself.
+func (c *Client) connect(ctx context.Context, endpoint string, resume string) (*link, error) {
+	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
+	defer cancel()
+	token, err := c.cfg.Token(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("get a token: %w", err)
+	}
+	conn, err := c.cfg.Dialer.Dial(ctx, endpoint)
+	if err != nil {
+		return nil, fmt.Errorf("dial %s: %w", endpoint, err)
+	}
+	l := &link{
+		conn: conn, codec: newCodec(endpoint, c.cfg.JSON), endpoint: endpoint,
+		wakeWrite: make(chan struct{}, 1), done: make(chan struct{}), answers: map[uint64]answer{}, lastID: 1,
+	}
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	err = c.introduce(l, token, resume)
+	if !stop() && err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		conn.Close()
+		return nil, fmt.Errorf("connect to %s: %w", endpoint, err)
+	}
+	return l, nil
+}
+
+func (c *Client) introduce(l *link, token, resume string) error {
+	hello := l.codec.append(nil, &wire.ClientFrame{Id: 1, Command: &wire.ClientFrame_Connect{Connect: &wire.Connect{
+		Token: token, Client: c.cfg.Client, Network: c.cfg.Network, Resume: resume, Version: 1,
+	}}})
+	if err := l.conn.WriteFrames(hello); err != nil {
+		return err
+	}
+	for {
+		raw, err := l.conn.ReadFrame()
+		if err != nil {
+			return err
+		}
+		f, err := l.codec.decode(raw)
+		if err != nil {
+			return err
+		}
+		switch body := f.GetBody().(type) {
+		case *wire.ServerFrame_Connected:
+			l.accept(body.Connected)
+			return nil
+		case *wire.ServerFrame_Error:
+			return &closedError{Err: toError(body.Error)}
+		case *wire.ServerFrame_Close:
+			return &closedError{hint: body.Close.GetReconnect(), Err: &protocol.Error{
+				Code: protocol.Code(body.Close.GetCode()), Message: body.Close.GetMessage(),
+			}}
+		case *wire.ServerFrame_Reconnect:
+			return &closedError{hint: body.Reconnect, Err: &protocol.Error{
+				Code: protocol.CloseDraining, Message: body.Reconnect.GetReason(),
+			}}
+		}
+	}
+}
+
+func (l *link) accept(m *wire.Connected) {
+	now := time.Now()
+	lim, hb := m.GetLimits(), m.GetHeartbeat()
+	l.info = Info{
+		Session: m.GetSession(), User: m.GetUser(), Name: m.GetName(), Region: m.GetRegion(), Edge: m.GetEdge(),
+		Endpoint: l.endpoint,
+		Limits: Limits{
+			FrameBytes: int(lim.GetFrameBytes()), MessageBytes: int(lim.GetMessageBytes()), Rooms: int(lim.GetRooms()),
+			Outstanding: int(lim.GetOutstanding()), History: int(lim.GetHistory()),
+			KeyWindow: time.Duration(lim.GetKeyWindowMs()) * time.Millisecond,
+		},
+		Heartbeat:        time.Duration(hb.GetIntervalMs()) * time.Millisecond,
+		HeartbeatTimeout: time.Duration(hb.GetTimeoutMs()) * time.Millisecond,
+	}
+	if l.info.Limits.Outstanding <= 0 {
+		l.info.Limits.Outstanding = defaultOutstanding
+	}
+	if m.GetTimeMs() != 0 {
+		l.skew = now.Sub(time.UnixMilli(m.GetTimeMs()))
+	}
+	if m.GetExpiresMs() != 0 {
+		l.info.Expires = time.UnixMilli(m.GetExpiresMs()).Add(l.skew)
+	}
+	l.beat, l.heard, l.since = l.info.Heartbeat, now, now
+	l.others = m.GetEndpoints()
+	l.info.resume = m.GetResume()
+}
+
+// closedError is the end of a connection, or its refusal, as the server told it.
+type closedError struct {
+	Err  *protocol.Error
+	hint *wire.Reconnect
+}
+
+func (e *closedError) Error() string { return "closed by the server: " + e.Err.Error() }
+func (e *closedError) Unwrap() error { return e.Err }
+
+// start starts the goroutines of an accepted link.
+func (c *Client) startLocked(l *link) {
+	c.wg.Go(func() { c.read(l) })
+	c.wg.Go(func() { c.write(l) })
+}
+
+func (c *Client) read(l *link) {
+	for {
+		raw, err := l.conn.ReadFrame()
+		if err != nil {
+			c.drop(l, readError(err))
+			return
+		}
+		f, err := l.codec.decode(raw)
+		if err != nil {
+			c.drop(l, err)
+			return
+		}
+		if err := c.handle(l, f, len(raw)); err != nil {
+			c.drop(l, err)
+			return
+		}
+		if c.queue.full() {
+			c.queue.waitRoom()
+			c.mu.Lock()
+			l.heard = time.Now() // it was us who did not listen
+			c.mu.Unlock()
+		}
+	}
+}
+
+// write sends whatever has gathered since the last write as one.
+func (c *Client) write(l *link) {
+	var spare []byte
+	for {
+		select {
+		case <-l.wakeWrite:
+		case <-l.done:
+			return
+		}
+		for {
+			c.mu.Lock()
+			image := l.out
+			l.out = spare[:0]
+			c.mu.Unlock()
+			if len(image) == 0 {
+				spare = image
+				break
+			}
+			if err := l.conn.WriteFrames(image); err != nil {
+				c.drop(l, fmt.Errorf("write: %w", err))
+				return
+			}
+			if spare = image; cap(spare) > 2*outBytes {
+				spare = nil
+			}
+			c.mu.Lock()
+			c.pumpLocked()
+			c.mu.Unlock()
+		}
+	}
+}
+
+// sendLocked queues a command and remembers who waits for the reply.
+func (c *Client) sendLocked(l *link, f *wire.ClientFrame, a answer) {
+	if f.GetHeartbeatAck() == nil {
+		l.lastID++
+		f.Id = l.lastID
+	}
+	l.out = l.codec.append(l.out, f)
+	if f.GetId() != 0 {
+		l.answers[f.GetId()] = a
+	}
+	l.flush()
+}
+
+func (l *link) flush() {
+	select {
+	case l.wakeWrite <- struct{}{}:
+	default:
+	}
+}
+
+func (c *Client) drop(l *link, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.dropLocked(l, err)
+}
+
+// dropLocked ends a link. What was under way on it is unanswered: publishes
+// become unsent again, calls and joins are repeated on the next link.
+func (c *Client) dropLocked(l *link, err error) {
+	if l.err != nil {
+		return
+	}
+	l.err = err
+	close(l.done)
+	c.wg.Go(func() { l.conn.Close() }) // may wait for a write under way
+	c.lostLocked(l)
+	c.wake()
+}
+
+var errSilent = errors.New("nothing heard from the server for longer than it said")
+
+// silentAt is when the link is to be given up unless something is
+// heard; zero when the server named no heartbeat.
+func (l *link) silentAt() time.Time {
+	if l.beat <= 0 {
+		return time.Time{}
+	}
+	return l.heard.Add(l.beat + 2*l.info.HeartbeatTimeout)
+}
+
+// handle takes one frame from the server.
+func (c *Client) handle(l *link, f *wire.ServerFrame, size int) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if l.err != nil {
+		return l.err
+	}
+	l.heard = time.Now()
+	if f.GetId() != 0 {
+		return c.replyLocked(l, f, size)
+	}
+	switch body := f.GetBody().(type) {
+	case *wire.ServerFrame_Batch:
+		return c.batchLocked(l, body.Batch, size)
+	case *wire.ServerFrame_Gap:
+		return c.gapLocked(l, body.Gap)
+	case *wire.ServerFrame_Presence:
+		c.presenceLocked(l, body.Presence)
+	case *wire.ServerFrame_Room:
+		c.roomStateLocked(l, body.Room)
+	case *wire.ServerFrame_Heartbeat:
+		if ms := body.Heartbeat.GetIntervalMs(); ms > 0 {
+			l.beat = time.Duration(ms) * time.Millisecond
+		}
+		c.sendLocked(l, &wire.ClientFrame{Command: &wire.ClientFrame_HeartbeatAck{HeartbeatAck: &wire.HeartbeatAck{}}}, answer{})
+	case *wire.ServerFrame_Reconnect:
+		c.moveLocked(l, body.Reconnect)
+	case *wire.ServerFrame_Close:
+		return &closedError{hint: body.Close.GetReconnect(), Err: &protocol.Error{
+			Code: protocol.Code(body.Close.GetCode()), Message: body.Close.GetMessage(),
+		}}
+	}
+	return nil // a push of a later version
+}
+
+func (c *Client) replyLocked(l *link, f *wire.ServerFrame, size int) error {
+	a, ok := l.answers[f.GetId()]
+	if !ok {
+		return nil // the asker has gone
+	}
+	delete(l.answers, f.GetId())
+	switch {
+	case a.publish != nil:
+		l.inFlight--
+		c.publishedLocked(f.GetId(), a, f)
+		c.pumpLocked()
+	case a.call != nil:
+		if e := f.GetError(); e != nil {
+			a.call.finish(nil, toError(e))
+		} else {
+			a.call.finish(f, nil)
+		}
+		delete(c.calls, a.call)
+	case a.room != nil:
+		return c.joinedLocked(l, a, f, size)
+	}
+	return nil
+}
+
+// readError recognises the close code of the connection itself (WebSocket). A
+// frame that we could not read is malformed too, and no reason to give up: a
+// server that means us says so in a close frame first.
+func readError(err error) error {
+	var closed *protocol.Error
+	if errors.As(err, &closed) && closed.Code >= 4000 && closed.Code != protocol.CloseMalformed {
+		return &closedError{Err: closed}
+	}
+	return fmt.Errorf("read: %w", err)
+}
