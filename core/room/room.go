@@ -1,7 +1,8 @@
 // Package room is the pure state machine of one shard: its rooms, their logs,
 // who is in them, which publishes were seen before, which edges are alive.
 //
-// No clock, no I/O, no goroutine, no randomness: time comes with the entries.
+// No clock, no I/O, no goroutine, no lock, no randomness: time comes with the
+// entries, and the same entries give the same bytes everywhere.
 package room
 
 import (
@@ -10,13 +11,14 @@ import (
 )
 
 // Effects is what one entry did, for those who wait for it (the lanes) and
-// those who watch (the feeds).
+// those who watch (the feeds). Apply returns a *Effects, which is nobody's but
+// the receiver's afterwards.
 type Effects struct {
-	Time     int64 // the log's clock after the entry, Unix milliseconds
-	Sections []SectionResult
-	Blocks   []Block
-	Updates  []Update
-	Gone     []Gone
+	Time     int64           // the log's clock after the entry, Unix milliseconds
+	Sections []SectionResult // as in the entry
+	Blocks   []Block         // at most one a room, in the order of the first append
+	Updates  []Update        // at most one a room
+	Gone     []Gone          // of rooms that nothing above names
 }
 
 // SectionResult answers one section of the entry.
@@ -27,7 +29,7 @@ type SectionResult struct {
 	// Reset is not OK when the section was fenced off or its lane is unknown:
 	// then nothing of it was applied and Results is nil.
 	Reset   protocol.Code
-	Results []*rpc.Result
+	Results []*rpc.Result // one for each command
 }
 
 // Block is consecutive messages appended to one room, encoded as field 15 of
@@ -41,12 +43,13 @@ type Block struct {
 	CRC     uint32 // CRC-32C of Records
 }
 
-// Update says that a room's member count, roster or policy changed.
+// Update says that a room's member count, roster or policy changed. A new
+// policy table reaches a room when it is next touched, and is told then.
 type Update struct {
 	Room         string
 	Epoch        uint64
 	Members      uint64
-	Joined, Left []*rpc.UserPresence // only where the policy asks for it
+	Joined, Left []*rpc.UserPresence // only where the policy asks for it, at most MaxPresenceEvents each
 	Policy       *rpc.Policy         // effective; nil unless it changed
 }
 
@@ -59,7 +62,7 @@ type Gone struct {
 // Info is what a room is at the moment.
 type Info struct {
 	Room      string
-	Epoch     uint64
+	Epoch     uint64 // index of the entry that made it
 	First     uint64 // oldest seq that history holds; First = Head+1 when it holds none
 	Head      uint64 // newest seq; 0 when nothing was published yet
 	Members   uint64 // sessions on all edges
@@ -68,19 +71,3 @@ type Info struct {
 	ActiveMS  int64
 	Policy    *rpc.Policy // effective, defaults filled in; shared, read only
 }
-
-// The rest of this package's door, kept as comments until it is written:
-//
-//	func New(shard uint32) *Shard                       // implements machine.Machine
-//	func (s *Shard) Info(room string) (Info, bool)
-//	func (s *Shard) List(after string, limit int, match func(string) bool) []Info
-//	func (s *Shard) Members(room, cursor string, limit int) (users []*rpc.UserPresence, next string, total uint64, countsOnly, ok bool)
-//	func (s *Shard) PoliciesVersion() uint64
-//	func (s *Shard) Time() int64
-//	func (s *Shard) Len() int
-//	func History(r machine.Reader, info Info, from uint64, limit, maxBytes int, reverse bool) (Page, *protocol.Error)
-//	type Page struct { Start uint64; Count uint32; Records []byte; CRC uint32; More bool }
-//	func AppendEntry(dst []byte, timeMS int64, sections []byte) []byte  // format byte, CRC-32C, rpc.Entry; sections are encoded rpc.Section, each with its field tag (AppendSection)
-//	func AppendSection(dst []byte, edge, generation, first uint64, commands [][]byte) []byte
-//	func EffectivePolicy(p *rpc.Policy) *rpc.Policy
-//	func MatchPolicy(policies []*rpc.Policy, room string) *rpc.Policy

@@ -1,0 +1,154 @@
+package room
+
+import (
+	"unicode/utf8"
+
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/barrage-im/barrage/protocol"
+	"github.com/barrage-im/barrage/protocol/rpc"
+)
+
+const (
+	// MaxKeys bounds the keys that a room remembers. One more publish is
+	// refused until the oldest is forgotten; no key is forgotten early.
+	MaxKeys = 1 << 20
+	// bodyOverhead is what a body may have besides text and data: the fields
+	// sender, name and kind, and tags and lengths of all five.
+	bodyOverhead = protocol.MaxUser + protocol.MaxName + protocol.MaxKind + 5*4
+)
+
+// publish is a decoded rpc.Publish; everything lies in the payload.
+type publish struct {
+	room, user, key, body []byte
+	deadline              int64
+}
+
+// decode is false for what no edge of ours sends.
+func (p *publish) decode(b []byte) bool {
+	*p = publish{}
+	for len(b) > 0 {
+		tag, n := protowire.ConsumeVarint(b)
+		if n < 0 {
+			return false
+		}
+		b = b[n:]
+		if tag == 5<<3|uint64(protowire.VarintType) {
+			v, n := protowire.ConsumeVarint(b)
+			if n < 0 {
+				return false
+			}
+			p.deadline, b = int64(v), b[n:]
+			continue
+		}
+		v, n := protowire.ConsumeBytes(b)
+		if n < 0 {
+			return false
+		}
+		b = b[n:]
+		switch tag {
+		case 1<<3 | uint64(protowire.BytesType):
+			p.room = v
+		case 2<<3 | uint64(protowire.BytesType):
+			p.user = v
+		case 3<<3 | uint64(protowire.BytesType):
+			p.key = v
+		case 4<<3 | uint64(protowire.BytesType):
+			p.body = v
+		default:
+			return false
+		}
+	}
+	return named(p.room, protocol.MaxRoomName) && named(p.user, protocol.MaxUser) && named(p.key, protocol.MaxKey)
+}
+
+func named[T string | []byte](name T, limit int) bool {
+	return len(name) > 0 && len(name) <= limit && utf8.Valid([]byte(name))
+}
+
+// publish applies one Publish of a lane. What was published before is
+// recognised first, whatever else would refuse it now: its outcome is known.
+func (s *Shard) publish(l *lane, body []byte, res *rpc.Result) {
+	p := &s.pub
+	if !p.decode(body) {
+		res.Code = uint32(protocol.BadCommand)
+		return
+	}
+	var h keyHash
+	h, s.scratch = hashKey(s.scratch, p.user, p.key)
+	bodyHash := hashBody(p.body)
+
+	r := s.rooms[string(p.room)]
+	if r != nil {
+		s.touch(r)
+		res.Epoch = r.epoch
+		if k, at, ok := r.lookup(h, s.time); ok {
+			res.Seq, res.TimeMs = k.seq, at
+			if res.Duplicate = k.body == bodyHash; !res.Duplicate {
+				res.Code = uint32(protocol.KeyConflict)
+			}
+			return
+		}
+	}
+	if p.deadline != 0 && s.time > p.deadline {
+		res.Code = uint32(protocol.Expired)
+		return
+	}
+	var policy *rpc.Policy
+	if r != nil {
+		policy = r.policy.Policy
+	} else {
+		policy = s.table.match(string(p.room)).Policy
+	}
+	if len(p.body) > int(policy.MessageBytes)+bodyOverhead {
+		res.Code = uint32(protocol.TooLarge)
+		return
+	}
+	if l.holds(p.room) {
+		res.Code = uint32(protocol.OutOfOrder)
+		return
+	}
+	if r == nil {
+		name := string(p.room)
+		if r = s.makeRoom(name); r == nil {
+			res.Code = uint32(protocol.Overloaded)
+			s.hold(l, name)
+			return
+		}
+		s.touch(r)
+		res.Epoch = r.epoch
+	}
+	if code, wait := s.refuse(r); code != protocol.OK {
+		res.Code, res.RetryAfterMs = uint32(code), uint64(max(wait, 1))
+		s.hold(l, r.name)
+		return
+	}
+	r.tokens -= 1000
+	if r.entry.count == 0 {
+		s.appended = append(s.appended, r)
+		r.entry.records = make([]byte, 0, len(p.body)+protocol.RecordOverhead)
+	}
+	res.Seq = r.append(s.time, h, bodyHash, p.body)
+	res.TimeMs = s.time
+}
+
+// refuse says why a room takes no publish for now, and for how long (ms).
+func (s *Shard) refuse(r *room) (code protocol.Code, wait int64) {
+	switch {
+	case r.head >= protocol.MaxSeq:
+		return protocol.Overloaded, 0
+	case r.order.len() >= s.limits.keys:
+		return protocol.KeysFull, r.timeOf(r.keyFirst, s.time) + keyWindowMS + 1 - s.time
+	}
+	rate, full := int64(r.policy.PublishRate), 1000*int64(r.policy.PublishBurst)
+	if gone := s.time - r.tokensAt; gone > full/rate {
+		r.tokens = full
+	} else {
+		r.tokens = min(full, r.tokens+gone*rate)
+	}
+	r.tokensAt = s.time
+	if r.tokens < 1000 {
+		return protocol.RateLimited, (1000 - r.tokens + rate - 1) / rate
+	}
+	return protocol.OK, 0
+}
