@@ -44,13 +44,14 @@ func (*HelpRequested) Error() string { return "help requested" }
 
 // Load fills cfg, a pointer to a struct that holds the defaults already. Flags
 // win over the environment, the environment over the YAML file named by
-// --config or BARRAGE_CONFIG, the file over the defaults. args are the command's arguments,
-// environ is os.Environ(); rest are the arguments that are not flags.
+// --config or BARRAGE_CONFIG, the file over the defaults. args are the
+// command's arguments, environ is os.Environ(); rest are the arguments that are
+// not flags.
 //
 // Keys are the fields' yaml tags; a field without one is not configuration. A
 // nested struct is a section: its key k is section.k in messages, --section-k
 // as a flag and BARRAGE_SECTION_K in the environment. Struct tag help
-// documents a field. Lists and maps may be given as a,b and k=v,k=v, lists of
+// documents a field, short gives its flag a letter. Lists and maps may be given as a,b and k=v,k=v, lists of
 // anything else as YAML. A Secret has no flag, since others can read command
 // lines: it comes from BARRAGE_…, from the file named by BARRAGE_…_FILE or
 // --…-file, or from the YAML file.
@@ -66,21 +67,22 @@ func Load(name string, cfg any, args, environ []string) (Origins, []string, erro
 	for _, f := range fields {
 		origins[f.key] = "default"
 	}
-	flags, rest, err := parseFlags(fields, args)
+	var file struct {
+		Path string `yaml:"config" short:"f" help:"YAML file with any of these keys"`
+	}
+	own := fieldsOf(&file)
+	flags, rest, err := parseFlags(append(own, fields...), args)
 	if err != nil {
 		if errors.Is(err, errHelp) {
-			return nil, nil, &HelpRequested{helpText(name, fields)}
+			return nil, nil, &HelpRequested{helpText(name, append(own, fields...))}
 		}
 		return nil, nil, &UsageError{fmt.Errorf("%w; try: barrage %s --help", err, name)}
 	}
 	env := environment(environ)
-	file, err := configFile(flags, env)
-	if err != nil {
-		return nil, nil, &UsageError{err}
-	}
-	var problems []error
-	if file != "" {
-		problems = append(problems, loadFile(file, cfg, origins)...)
+	file.Path = env[envPrefix+"CONFIG"]
+	problems := loadFlags(own, flags, Origins{})
+	if file.Path != "" {
+		problems = append(problems, loadFile(file.Path, cfg, origins)...)
 	}
 	problems = append(problems, loadEnv(fields, env, origins)...)
 	problems = append(problems, loadFlags(fields, flags, origins)...)
@@ -91,17 +93,6 @@ func Load(name string, cfg any, args, environ []string) (Origins, []string, erro
 		return nil, nil, &UsageError{errors.Join(problems...)}
 	}
 	return origins, rest, nil
-}
-
-func configFile(flags map[string][]string, env map[string]string) (string, error) {
-	switch given := flags["config"]; len(given) {
-	case 0:
-		return env[envPrefix+"CONFIG"], nil
-	case 1:
-		return given[0], nil
-	default:
-		return "", errors.New("--config is given more than once")
-	}
 }
 
 // environment keeps the BARRAGE_ variables.

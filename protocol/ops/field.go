@@ -13,6 +13,7 @@ import (
 // field is one key of a configuration: a leaf of the tree of structs.
 type field struct {
 	key    string // section.key
+	short  string // one-letter flag
 	help   string
 	value  reflect.Value // settable
 	secret bool
@@ -42,7 +43,7 @@ func appendFields(fields []field, v reflect.Value, prefix string) []field {
 			continue
 		}
 		fields = append(fields, field{
-			key: key, help: s.tag.Get("help"), value: s.value,
+			key: key, short: s.tag.Get("short"), help: s.tag.Get("help"), value: s.value,
 			secret: s.value.Type() == secretType, signed: s.tag.Get("negative") == "ok",
 		})
 	}

@@ -9,14 +9,43 @@ import (
 
 var errHelp = errors.New("help requested")
 
+// Flags fills opts, a pointer to a struct like Load's, from flags alone: what a
+// command that is a client needs. usage is the line that help begins with, such
+// as "room show [flags] ROOM". rest are the arguments that are not flags; the
+// errors are those of Load.
+func Flags(usage string, opts any, args []string) (rest []string, err error) {
+	fields := fieldsOf(opts)
+	flags, rest, err := parseFlags(fields, args)
+	if errors.Is(err, errHelp) {
+		var b strings.Builder
+		fmt.Fprintf(&b, "Usage: barrage %s\n\n", usage)
+		appendHelp(&b, fields)
+		return nil, &HelpRequested{b.String()}
+	}
+	var problems []error
+	if err != nil {
+		problems = []error{err}
+	} else if problems = loadFlags(fields, flags, Origins{}); len(problems) == 0 {
+		problems = validate(reflect.ValueOf(opts), "")
+	}
+	if len(problems) > 0 {
+		return nil, &UsageError{errors.Join(append(problems, fmt.Errorf("usage: barrage %s", usage))...)}
+	}
+	return rest, nil
+}
+
 // parseFlags takes --name=value, --name value and, for booleans, --name. Flags
 // and other arguments may be mixed; after -- there are no flags.
 func parseFlags(fields []field, args []string) (flags map[string][]string, rest []string, err error) {
-	isBool := map[string]bool{"config": false}
-	names := []string{"config"}
+	isBool := map[string]bool{}
+	long := map[string]string{} // by short name
+	var names []string
 	for _, f := range fields {
 		isBool[f.flag()] = f.isBool()
 		names = append(names, f.flag())
+		if f.short != "" {
+			long[f.short] = f.flag()
+		}
 	}
 	flags = map[string][]string{}
 	for i := 0; i < len(args); i++ {
@@ -31,6 +60,9 @@ func parseFlags(fields []field, args []string) (flags map[string][]string, rest 
 		name, value, hasValue := strings.Cut(strings.TrimPrefix(arg[1:], "-"), "=")
 		if name == "h" || name == "help" {
 			return nil, nil, errHelp
+		}
+		if full, ok := long[name]; ok && arg[1] != '-' {
+			name = full
 		}
 		boolean, known := isBool[name]
 		switch {
@@ -55,27 +87,35 @@ func helpText(name string, fields []field) string {
 	fmt.Fprintf(&b, "Usage: barrage %s [flags]\n\n", name)
 	b.WriteString("Each flag may also be a key of the YAML file given by --config, or a variable\n")
 	fmt.Fprintf(&b, "such as %s for --%s. Flags win over variables, variables over the file.\n\n", sample(fields).env(), sample(fields).flag())
-	b.WriteString("  --config FILE\n        YAML file with any of these keys (BARRAGE_CONFIG)\n")
-	for _, f := range fields {
-		fmt.Fprintf(&b, "  --%s %s\n", f.flag(), f.kindName())
-		help := f.help
-		if shown := f.Text(); shown != "" && shown != "[]" && shown != "{}" {
-			help = strings.TrimSpace(help + " (default " + shown + ")")
-		}
-		if help != "" {
-			fmt.Fprintf(&b, "        %s\n", help)
-		}
-	}
+	appendHelp(&b, fields)
 	return b.String()
 }
 
+func appendHelp(b *strings.Builder, fields []field) {
+	for _, f := range fields {
+		short := ""
+		if f.short != "" {
+			short = "-" + f.short + ", "
+		}
+		fmt.Fprintf(b, "  %s\n", strings.TrimSpace(short+"--"+f.flag()+" "+f.kindName()))
+		help := f.help
+		if shown := f.text(); shown != "" && shown != "[]" && shown != "{}" && shown != "false" {
+			help = strings.TrimSpace(help + " (default " + shown + ")")
+		}
+		if help != "" {
+			fmt.Fprintf(b, "        %s\n", help)
+		}
+	}
+}
+
+// sample is a key to explain the names with.
 func sample(fields []field) field {
 	for _, f := range fields {
 		if strings.Contains(f.key, ".") && !f.secret {
 			return f
 		}
 	}
-	return fields[0]
+	return fields[0] // --config is always there
 }
 
 func (f field) kindName() string {

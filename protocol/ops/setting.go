@@ -22,13 +22,13 @@ type Setting struct {
 func Settings(cfg any, origins Origins) []Setting {
 	var settings []Setting
 	for _, f := range fieldsOf(cfg) {
-		settings = append(settings, Setting{f.key, f.Text(), origins[f.key], f.help})
+		settings = append(settings, Setting{f.key, f.text(), origins[f.key], f.help})
 	}
 	return settings
 }
 
-// Text is the field's value as YAML would take it.
-func (f field) Text() string { return textOf(f.value) }
+// text is the field's value as YAML would take it.
+func (f field) text() string { return textOf(f.value) }
 
 func textOf(v reflect.Value) string {
 	if v.Type() == durationType || v.Type() == bytesType {
