@@ -1,41 +1,31 @@
 package room
 
 import (
-	"encoding/binary"
-	"errors"
 	"fmt"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
-	"github.com/barrage-im/barrage/protocol"
+	"github.com/barrage-im/barrage/core/machine"
 )
 
-// An entry is one format byte, the CRC-32C of the rest in little endian, and
-// an rpc.Entry. Its sections are packed by the leader as they come, encoded by
-// whoever made them.
-const (
-	entryFormat = 1
-	entryHead   = 1 + 4
-)
+// An entry is a framed rpc.Entry (machine.AppendFrame). Its sections are packed
+// by the leader as they come, encoded by whoever made them.
 
 // Errors of Apply. The replica stops at either: it must not skip an entry.
 var (
-	// ErrNewer: the entry is of a schema that this version does not know.
-	ErrNewer = errors.New("log entry of a newer schema: run a newer version")
-	// ErrCorrupt: the bytes are not what was written.
-	ErrCorrupt = errors.New("corrupt: checksum or structure does not fit")
+	ErrNewer   = machine.ErrNewer
+	ErrCorrupt = machine.ErrCorrupt
 )
 
 // AppendEntry frames sections, each made by AppendSection, as one log entry.
 // timeMS is the leader's clock.
 func AppendEntry(dst []byte, timeMS int64, sections []byte) []byte {
 	start := len(dst)
-	dst = append(dst, entryFormat, 0, 0, 0, 0)
+	dst = machine.AppendFrame(dst)
 	dst = protowire.AppendTag(dst, 1, protowire.VarintType)
 	dst = protowire.AppendVarint(dst, uint64(timeMS))
 	dst = append(dst, sections...)
-	binary.LittleEndian.PutUint32(dst[start+1:], protocol.CRC(dst[start+entryHead:]))
-	return dst
+	return machine.CloseFrame(dst, start)
 }
 
 // AppendSection appends one rpc.Section with its field tag in rpc.Entry, so
@@ -127,18 +117,9 @@ func parseCommand(cmd []byte) (command, error) {
 // cannot be applied is refused before any of it is.
 func (s *Shard) decodeEntry(payload []byte) (timeMS int64, err error) {
 	s.sections, s.commands = s.sections[:0], s.commands[:0]
-	if len(payload) == 0 {
-		return 0, fmt.Errorf("empty entry: %w", ErrCorrupt)
-	}
-	if payload[0] != entryFormat {
-		return 0, fmt.Errorf("entry format %d: %w", payload[0], ErrNewer)
-	}
-	if len(payload) < entryHead {
-		return 0, fmt.Errorf("entry of %d bytes: %w", len(payload), ErrCorrupt)
-	}
-	b := payload[entryHead:]
-	if binary.LittleEndian.Uint32(payload[1:]) != protocol.CRC(b) {
-		return 0, fmt.Errorf("entry checksum: %w", ErrCorrupt)
+	b, err := machine.OpenFrame(payload)
+	if err != nil {
+		return 0, err
 	}
 	for len(b) > 0 {
 		num, kind, n := protowire.ConsumeTag(b)

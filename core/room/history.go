@@ -177,7 +177,7 @@ func scan(r machine.Reader, info Info, lo, hi uint64, reverse bool, visit func(b
 	to := binary.BigEndian.AppendUint64(append([]byte(nil), path...), hi+1)
 	var bad *protocol.Error
 	err := r.Scan(from, to, reverse, func(key, value []byte) bool {
-		v, err := open(key, value)
+		v, err := machine.OpenSeal(key, value)
 		b, ok := block{}, false
 		if err == nil {
 			b, ok = parseBlock(v)

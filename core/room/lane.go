@@ -7,6 +7,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/barrage-im/barrage/core/machine"
 	"github.com/barrage-im/barrage/protocol"
 	"github.com/barrage-im/barrage/protocol/rpc"
 )
@@ -147,7 +148,7 @@ func (s *Shard) hold(l *lane, room string) {
 	}
 	l.held[room] = struct{}{}
 	k := append(laneKey(keyHold, l.edge), room...)
-	s.batch.Set(k, sealed(k, seal(nil)))
+	s.batch.Set(k, machine.CloseSeal(k, machine.AppendSeal(nil)))
 }
 
 func (s *Shard) release(l *lane, room string) {
@@ -161,7 +162,7 @@ func (s *Shard) clearHolds(l *lane) {
 	if len(l.held) > 0 {
 		l.held = nil
 		lo := laneKey(keyHold, l.edge)
-		s.batch.DeleteRange(lo, end(lo))
+		s.batch.DeleteRange(lo, machine.PrefixEnd(lo))
 	}
 }
 
@@ -172,11 +173,11 @@ func laneKey(kind byte, edge uint64) []byte {
 func (s *Shard) storeLane(l *lane) {
 	k := append(s.key[:0], keyLane)
 	k = binary.BigEndian.AppendUint64(k, l.edge)
-	v := appendText(appendText(seal(s.value), l.name), l.region)
+	v := appendText(appendText(machine.AppendSeal(s.value), l.name), l.region)
 	for _, n := range []uint64{uint64(l.ttl), uint64(l.until), l.generation, l.next} {
 		v = binary.AppendUvarint(v, n)
 	}
-	s.batch.Set(k, sealed(k, v))
+	s.batch.Set(k, machine.CloseSeal(k, v))
 	s.key, s.value = k, v
 	l.dirty = false
 }

@@ -23,7 +23,7 @@ func (s *Shard) Load(r machine.Reader) error {
 	} {
 		var bad error
 		err := r.Scan([]byte{part.kind}, []byte{part.kind + 1}, false, func(key, value []byte) bool {
-			v, err := open(key, value)
+			v, err := machine.OpenSeal(key, value)
 			if err == nil && !part.load(key[1:], v) {
 				err = fmt.Errorf("stored %c record %x does not fit the others: %w", part.kind, key[1:], ErrCorrupt)
 			}

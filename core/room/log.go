@@ -93,6 +93,8 @@ func hashBody(body []byte) uint64 {
 	return uint64(crc32.Checksum(body, castagnoli))<<32 | uint64(crc32.ChecksumIEEE(body))
 }
 
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
 // blockInfo is a stored block: the records that one entry appended.
 type blockInfo struct {
 	first uint64
@@ -139,12 +141,12 @@ func (s *Shard) closeBlock(r *room) {
 	e := &r.entry
 	k := append(append(s.key[:0], keyBlock), r.path...)
 	k = binary.BigEndian.AppendUint64(k, e.first)
-	v := seal(s.value)
+	v := machine.AppendSeal(s.value)
 	v = binary.LittleEndian.AppendUint64(v, e.first)
 	v = binary.LittleEndian.AppendUint64(v, uint64(s.time))
 	v = binary.LittleEndian.AppendUint32(v, e.count)
 	v = append(append(v, e.head...), e.records...)
-	s.batch.Set(k, sealed(k, v))
+	s.batch.Set(k, machine.CloseSeal(k, v))
 	s.key, s.value = k, v
 
 	r.blocks.push(blockInfo{e.first, s.time, e.count})
@@ -321,7 +323,7 @@ func (s *Shard) touch(r *room) {
 // storeRoom writes what of the room is not in other keys.
 func (s *Shard) storeRoom(r *room) {
 	k := append(append(s.key[:0], keyRoom), r.name...)
-	v := seal(s.value)
+	v := machine.AppendSeal(s.value)
 	for _, n := range []uint64{
 		r.epoch, uint64(r.created), uint64(r.active), r.first, r.head, r.keyFirst,
 		uint64(r.tokens), uint64(r.tokensAt), r.version, uint64(r.due),
@@ -334,7 +336,7 @@ func (s *Shard) storeRoom(r *room) {
 		flags = 1
 	}
 	v = append(v, flags)
-	s.batch.Set(k, sealed(k, v))
+	s.batch.Set(k, machine.CloseSeal(k, v))
 	s.key, s.value = k, v
 }
 

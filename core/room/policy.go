@@ -1,72 +1,13 @@
 package room
 
 import (
-	"time"
-
-	"google.golang.org/protobuf/proto"
-
 	"github.com/barrage-im/barrage/protocol"
 	"github.com/barrage-im/barrage/protocol/rpc"
 )
 
-// The built-in policy; docs/architecture.md says why.
-const (
-	defaultRetainMessages = 1000
-	defaultRetainBytes    = 1 << 20
-	defaultRetainAge      = 24 * time.Hour
-	defaultRosterLimit    = 500
-	defaultMessageBytes   = 4 << 10
-	defaultPublishRate    = 500
-	defaultPublishBurst   = 1000
-	defaultUserRate       = 10
-	defaultUserBurst      = 20
-	defaultIdle           = 10 * time.Minute
-)
-
-// What a policy may ask for at most. Control refuses more; here it is cut, so
-// that memory stays bounded whatever the log holds.
-const (
-	MaxRetainMessages = 1_000_000 // 4 bytes of memory each
-	MaxRetainBytes    = 4 << 30   // of one room, on disk
-	MaxRetainAge      = 366 * 24 * time.Hour
-	MaxRosterLimit    = 10_000  // about 200 bytes of memory each
-	MaxPublishRate    = 100_000 // more than one shard can append
-	MaxIdle           = 366 * 24 * time.Hour
-	MaxPolicies       = 1000 // each new room is matched against all
-	MaxPattern        = protocol.MaxRoomName + 16
-)
-
 // EffectivePolicy returns a copy of p in which defaults are filled in and
 // excesses cut. nil stands for the built-in default.
-func EffectivePolicy(p *rpc.Policy) *rpc.Policy {
-	e := &rpc.Policy{Pattern: "*"}
-	if p != nil {
-		e = proto.Clone(p).(*rpc.Policy)
-	}
-	if e.Placement == "" {
-		e.Placement = rpc.DefaultPlacement
-	}
-	e.RetainMessages = orDefault(e.RetainMessages, defaultRetainMessages, MaxRetainMessages)
-	e.RetainBytes = orDefault(e.RetainBytes, defaultRetainBytes, MaxRetainBytes)
-	e.RetainAgeMs = orDefault(e.RetainAgeMs, millis(defaultRetainAge), millis(MaxRetainAge))
-	e.RosterLimit = orDefault(e.RosterLimit, defaultRosterLimit, MaxRosterLimit)
-	e.MessageBytes = orDefault(e.MessageBytes, defaultMessageBytes, protocol.MaxMessage)
-	e.PublishRate = orDefault(e.PublishRate, defaultPublishRate, MaxPublishRate)
-	e.PublishBurst = orDefault(e.PublishBurst, defaultPublishBurst, MaxPublishRate)
-	e.UserRate = orDefault(e.UserRate, defaultUserRate, MaxPublishRate)
-	e.UserBurst = orDefault(e.UserBurst, defaultUserBurst, MaxPublishRate)
-	e.IdleMs = orDefault(e.IdleMs, millis(defaultIdle), millis(MaxIdle))
-	return e
-}
-
-func orDefault[T uint32 | uint64](v, def, limit T) T {
-	if v == 0 {
-		return def
-	}
-	return min(v, limit)
-}
-
-func millis(d time.Duration) uint64 { return uint64(d.Milliseconds()) }
+func EffectivePolicy(p *rpc.Policy) *rpc.Policy { return rpc.EffectivePolicy(p) }
 
 // MatchPolicy returns the first policy whose pattern covers room, or nil.
 func MatchPolicy(policies []*rpc.Policy, room string) *rpc.Policy {
@@ -146,13 +87,14 @@ func fingerprint(p *rpc.Policy) uint64 {
 	return h
 }
 
-// checkPolicies says whether a table may be applied.
+// checkPolicies says whether a table may be applied. Control has checked the
+// rest; EffectivePolicy cuts what a table of another version may ask for.
 func checkPolicies(p *rpc.Policies) bool {
-	if len(p.Policies) > MaxPolicies {
+	if len(p.Policies) > rpc.MaxPolicies {
 		return false
 	}
 	for _, q := range p.Policies {
-		if q == nil || len(q.Pattern) > MaxPattern {
+		if len(q.Pattern) > rpc.MaxPattern {
 			return false
 		}
 	}

@@ -7,6 +7,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/barrage-im/barrage/core/machine"
 	"github.com/barrage-im/barrage/protocol"
 	"github.com/barrage-im/barrage/protocol/rpc"
 )
@@ -111,7 +112,7 @@ func (s *Shard) state(r *room, l *lane, st *rpc.RoomPresence) {
 	r.edges[l.edge] = st.Sessions
 	l.rooms[r] = struct{}{}
 	k := r.edgeKey(l.edge)
-	s.batch.Set(k, sealed(k, binary.AppendUvarint(seal(nil), uint64(st.Sessions))))
+	s.batch.Set(k, machine.CloseSeal(k, binary.AppendUvarint(machine.AppendSeal(nil), uint64(st.Sessions))))
 	if r.countsOnly {
 		return
 	}
@@ -180,7 +181,7 @@ func (s *Shard) seat(r *room, edge uint64, id, name string, sessions uint32) {
 			return
 		}
 		u.seats[i].sessions, u.seats[i].name = sessions, name
-		s.batch.Set(k, sealed(k, appendText(binary.AppendUvarint(seal(nil), uint64(sessions)), name)))
+		s.batch.Set(k, machine.CloseSeal(k, appendText(binary.AppendUvarint(machine.AppendSeal(nil), uint64(sessions)), name)))
 	case ok:
 		u.seats = slices.Delete(u.seats, i, i+1)
 		s.batch.Delete(k)
@@ -214,7 +215,7 @@ func (s *Shard) keepRoster(r *room) {
 	switch {
 	case !r.countsOnly && len(r.users) > limit:
 		lo := append([]byte{keyUser}, r.path...)
-		s.batch.DeleteRange(lo, end(lo))
+		s.batch.DeleteRange(lo, machine.PrefixEnd(lo))
 		r.users, r.named, r.countsOnly = nil, 0, true
 		r.entry.roster, r.entry.was = true, nil
 	case r.countsOnly && r.members <= uint64(limit/2):

@@ -186,7 +186,7 @@ func (s *Shard) lead(c command, res *rpc.Result) {
 		if p.Version > s.table.version {
 			s.table = newTable(p.Version, p.Policies)
 			k := []byte{keyPolicies}
-			s.batch.Set(k, sealed(k, append(seal(nil), c.body...)))
+			s.batch.Set(k, machine.CloseSeal(k, append(machine.AppendSeal(nil), c.body...)))
 		}
 	default:
 		res.Code = uint32(protocol.BadCommand)
@@ -218,7 +218,7 @@ func (s *Shard) finish() *Effects {
 		}
 	}
 	k := []byte{keyClock}
-	s.batch.Set(k, sealed(k, binary.AppendUvarint(seal(s.value), uint64(s.time))))
+	s.batch.Set(k, machine.CloseSeal(k, binary.AppendUvarint(machine.AppendSeal(s.value), uint64(s.time))))
 
 	effects := s.effects
 	clear(s.touched)

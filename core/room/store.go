@@ -1,10 +1,6 @@
 package room
 
-import (
-	"encoding/binary"
-	"fmt"
-	"hash/crc32"
-)
+import "encoding/binary"
 
 // The key space. Numbers are big endian, so that keys order as they do. A room
 // key is epoch (8 bytes), length of the name (1 byte), name.
@@ -18,8 +14,7 @@ import (
 //	e roomkey edge             sessions of an edge in a room
 //	u roomkey edge user        sessions of a user on an edge
 //
-// Every value begins with the CRC-32C of its key and the rest of it, so that a
-// value in the wrong place is found out too.
+// Every value is sealed (machine.CloseSeal).
 const (
 	keyClock    = 'm'
 	keyPolicies = 'p'
@@ -30,30 +25,6 @@ const (
 	keyEdge     = 'e'
 	keyUser     = 'u'
 )
-
-const sealBytes = 4
-
-// seal begins a value; sealed ends it.
-func seal(dst []byte) []byte { return append(dst[:0], 0, 0, 0, 0) }
-
-func sealed(key, value []byte) []byte {
-	binary.LittleEndian.PutUint32(value, checksum(key, value[sealBytes:]))
-	return value
-}
-
-// open checks a stored value and returns what was sealed.
-func open(key, value []byte) ([]byte, error) {
-	if len(value) < sealBytes || binary.LittleEndian.Uint32(value) != checksum(key, value[sealBytes:]) {
-		return nil, fmt.Errorf("stored %c record %x: %w", key[0], key[1:], ErrCorrupt)
-	}
-	return value[sealBytes:], nil
-}
-
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
-func checksum(key, rest []byte) uint32 {
-	return crc32.Update(crc32.Checksum(key, castagnoli), castagnoli, rest)
-}
 
 func appendRoomKey(dst []byte, epoch uint64, name string) []byte {
 	dst = binary.BigEndian.AppendUint64(dst, epoch)
@@ -68,17 +39,6 @@ func cutRoomKey(k []byte) (epoch uint64, name, rest []byte, ok bool) {
 	}
 	n := 9 + int(k[8])
 	return binary.BigEndian.Uint64(k), k[9:n], k[n:], true
-}
-
-// end is the first key behind all that begin with prefix, which does not
-// consist of 0xff only.
-func end(prefix []byte) []byte {
-	hi := append([]byte(nil), prefix...)
-	for i := len(hi) - 1; ; i-- {
-		if hi[i]++; hi[i] != 0 {
-			return hi[:i+1]
-		}
-	}
 }
 
 // fields reads what the binary.Append functions wrote. After a read beyond the
