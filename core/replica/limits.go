@@ -1,0 +1,68 @@
+package replica
+
+import "time"
+
+// Limits, each with its unit and where the number comes from.
+const (
+	// entryBytes closes a log entry. 256 messages of 128 bytes an entry cost a
+	// twenty-fourth of one an entry; beyond 64 KiB an fsync grows with the bytes.
+	entryBytes = 64 << 10
+	// MaxSection bounds one section, in bytes: the largest is a policy table.
+	MaxSection = 1 << 20
+	// maxPending bounds what waits to be proposed in one shard, in bytes: a
+	// second of full entries on a disk that syncs 256 times a second.
+	maxPending = 16 << 20
+	// maxInFlight bounds proposed entries that are not applied yet: with 64 KiB
+	// entries and 80 ms between regions, 6.5 MB/s and shard.
+	maxInFlight = 8
+	// eagerInFlight is how many entries may be in flight for the next to be
+	// proposed before it is full.
+	eagerInFlight = 1
+
+	// appendEntries bounds the entries of one raft message: at 64 KiB each, 8 MiB.
+	appendEntries = 128
+	// logCache is how many recent entries a shard keeps in memory for followers.
+	logCache = 64
+	// maxRequest bounds one raft request but snapshots, in bytes: appendEntries
+	// of entryBytes and one MaxSection each.
+	maxRequest = appendEntries * (entryBytes + MaxSection)
+	// rpcTimeout bounds the wait for a peer's answer.
+	rpcTimeout = 10 * time.Second
+	// headerTimeout bounds the wait for a raft connection's shard number.
+	headerTimeout = 5 * time.Second
+	// maxConns bounds the raft connections that peers may hold to one shard: a
+	// peer uses a handful.
+	maxConns = 256
+
+	// snapshotChunk is the aim for a chunk of a snapshot stream, in bytes.
+	snapshotChunk = 256 << 10
+	// maxSnapshotChunk bounds a chunk before it is read.
+	maxSnapshotChunk = 64 << 20
+	// spaceCheckEvery is how many received bytes lie between two looks at the
+	// disk's free space.
+	spaceCheckEvery = 4 << 20
+
+	// maxShard is one above the highest shard number: 0xffff is the store's own.
+	maxShard = 0xffff
+
+	minHeartbeat            = 100 * time.Millisecond
+	defaultHeartbeat        = time.Second
+	defaultWriteTimeout     = 10 * time.Second
+	defaultSnapshotEntries  = 2048
+	defaultTrailingEntries  = 512
+	defaultSnapshotInterval = 30 * time.Second
+	defaultSegmentBytes     = 8 << 20
+	defaultCacheBytes       = 64 << 20
+
+	// tickEvery is how often the leader looks whether the machine is due.
+	tickEvery = 250 * time.Millisecond
+	// preferEvery is how often a leader looks whether it should lead.
+	preferEvery = 5 * time.Second
+	// diskEvery is how often the free space is looked at.
+	diskEvery = time.Second
+	// preferWaits bounds how many rounds of preferEvery pass after transfers
+	// that failed: 80 s.
+	preferWaits = 15
+	// closeTimeout bounds the wait for a shard that a fatal error has stopped.
+	closeTimeout = 2 * time.Second
+)

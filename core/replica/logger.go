@@ -1,0 +1,63 @@
+package replica
+
+import (
+	"context"
+	"io"
+	stdlog "log"
+	"log/slog"
+
+	"github.com/hashicorp/go-hclog"
+)
+
+// hcLog passes raft's log on to ours. What raft calls information is debug
+// here: one line an election from us says more than ten from raft.
+type hcLog struct {
+	log  *slog.Logger
+	name string
+	args []any
+}
+
+var _ hclog.Logger = hcLog{}
+
+func (l hcLog) Log(level hclog.Level, msg string, args ...any) {
+	to := slog.LevelDebug
+	switch level {
+	case hclog.Warn:
+		to = slog.LevelInfo
+	case hclog.Error:
+		to = slog.LevelWarn
+	case hclog.NoLevel, hclog.Trace, hclog.Debug, hclog.Info, hclog.Off:
+	}
+	if l.log.Enabled(context.Background(), to) {
+		l.log.Log(context.Background(), to, msg, append(args, l.args...)...) //nolint:sloglint // raft's pairs, passed on
+	}
+}
+
+func (l hcLog) Trace(msg string, args ...any) {}
+func (l hcLog) Debug(msg string, args ...any) { l.Log(hclog.Debug, msg, args...) }
+func (l hcLog) Info(msg string, args ...any)  { l.Log(hclog.Info, msg, args...) }
+func (l hcLog) Warn(msg string, args ...any)  { l.Log(hclog.Warn, msg, args...) }
+func (l hcLog) Error(msg string, args ...any) { l.Log(hclog.Error, msg, args...) }
+
+func (l hcLog) IsTrace() bool { return false }
+func (l hcLog) IsDebug() bool { return l.log.Enabled(context.Background(), slog.LevelDebug) }
+func (l hcLog) IsInfo() bool  { return l.IsDebug() }
+func (l hcLog) IsWarn() bool  { return true }
+func (l hcLog) IsError() bool { return true }
+
+func (l hcLog) ImpliedArgs() []any { return l.args }
+
+func (l hcLog) With(args ...any) hclog.Logger {
+	l.args = append(l.args[:len(l.args):len(l.args)], args...)
+	return l
+}
+
+func (l hcLog) Name() string                     { return l.name }
+func (l hcLog) Named(name string) hclog.Logger   { l.name = name; return l }
+func (l hcLog) ResetNamed(n string) hclog.Logger { return l.Named(n) }
+func (l hcLog) SetLevel(hclog.Level)             {}
+func (l hcLog) GetLevel() hclog.Level            { return hclog.Debug }
+func (l hcLog) StandardLogger(*hclog.StandardLoggerOptions) *stdlog.Logger {
+	return stdlog.New(l.StandardWriter(nil), "", 0)
+}
+func (l hcLog) StandardWriter(*hclog.StandardLoggerOptions) io.Writer { return io.Discard }

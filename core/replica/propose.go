@@ -1,0 +1,273 @@
+package replica
+
+import (
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// A proposer packs sections into entries (group commit). An entry is proposed
+// at once when none is in flight, when entryBytes wait, or when the one before
+// has been applied. Its two goroutines live from newProposer to wait.
+type proposer struct {
+	shard *Shard
+
+	mu       sync.Mutex // guards the fields below
+	wake     sync.Cond  // queue, inFlight or closed changed
+	queue    []section
+	bytes    int // of queue
+	inFlight int // entries proposed and not answered
+	leading  bool
+	closed   bool
+
+	lastTime int64 // of the last entry; owned by propose
+
+	flight chan proposal // in order; capacity maxInFlight
+	done   sync.WaitGroup
+}
+
+type section struct {
+	bytes []byte
+	done  func(i int, effects any, err error)
+}
+
+type proposal struct {
+	future   raft.ApplyFuture
+	sections []section
+	began    time.Time
+}
+
+func newProposer(s *Shard) *proposer {
+	p := &proposer{shard: s, flight: make(chan proposal, maxInFlight)}
+	p.wake.L = &p.mu
+	return p
+}
+
+// start begins to propose; raft must run.
+func (p *proposer) start() {
+	p.done.Add(2)
+	go p.propose()
+	go p.finish()
+}
+
+// Submit has the leader put section into the next entry. It does not block, and
+// section must not be changed until done was called.
+//
+// done is called exactly once: with the section's position in its entry and
+// what the entry did, after it was applied here, in the order of Submit and by
+// one goroutine per shard; or with an error. ErrUnknown means that the entry may
+// or may not be committed; every other error means that nothing was proposed,
+// and then done may be called before Submit returns: do not hold a lock that
+// done takes. done must not block.
+func (s *Shard) Submit(bytes []byte, done func(i int, effects any, err error)) {
+	if err := s.proposer.submit(section{bytes, done}); err != nil {
+		s.refuse(err, done)
+	}
+}
+
+func (s *Shard) refuse(err error, done func(int, any, error)) {
+	s.metrics.refused.WithLabelValues(reason(err)).Inc()
+	done(0, nil, err)
+}
+
+func reason(err error) string {
+	switch {
+	case errors.Is(err, ErrNotLeader):
+		return "not_leader"
+	case errors.Is(err, ErrUnknown):
+		return "unknown"
+	case errors.Is(err, ErrOverloaded):
+		return "overloaded"
+	case errors.Is(err, ErrTooLarge):
+		return "too_large"
+	case errors.Is(err, ErrDiskFull):
+		return "disk_full"
+	}
+	return "closed"
+}
+
+func (p *proposer) submit(sec section) error {
+	if len(sec.bytes) > MaxSection {
+		return ErrTooLarge
+	}
+	if p.shard.node.disk.refusing() {
+		return ErrDiskFull
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case p.closed:
+		return ErrClosed
+	case !p.leading:
+		return ErrNotLeader
+	case p.bytes+len(sec.bytes) > maxPending:
+		return ErrOverloaded
+	}
+	p.queue = append(p.queue, sec)
+	p.grow(len(sec.bytes))
+	if p.ready() {
+		p.wake.Broadcast()
+	}
+	return nil
+}
+
+func (p *proposer) grow(n int) {
+	p.bytes += n
+	p.shard.metrics.pending.Set(float64(p.bytes))
+}
+
+// ready says whether an entry should be proposed now.
+func (p *proposer) ready() bool {
+	return len(p.queue) > 0 &&
+		(p.inFlight < eagerInFlight || p.inFlight < maxInFlight && p.bytes >= entryBytes)
+}
+
+// lead opens the queue, with first (if any) before everything else.
+func (p *proposer) lead(first []section) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return
+	}
+	p.leading = true
+	p.queue = append(first, p.queue...)
+	for _, s := range first {
+		p.grow(len(s.bytes))
+	}
+	p.wake.Broadcast()
+}
+
+// follow closes the queue; what was not proposed yet is answered with why.
+func (p *proposer) follow(why error) {
+	p.mu.Lock()
+	p.leading = false
+	queue := p.queue
+	p.queue = nil
+	p.grow(-p.bytes)
+	p.mu.Unlock()
+	for _, sec := range queue {
+		p.shard.refuse(why, sec.done)
+	}
+}
+
+// stop ends both goroutines once everything in flight is answered.
+func (p *proposer) stop(why error) {
+	p.mu.Lock()
+	p.closed = true
+	p.wake.Broadcast()
+	p.mu.Unlock()
+	p.follow(why)
+}
+
+func (p *proposer) wait() { p.done.Wait() }
+
+// next waits for an entry's worth of sections.
+func (p *proposer) next() ([]section, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for !p.ready() {
+		if p.closed {
+			return nil, false
+		}
+		p.wake.Wait()
+	}
+	n, size := 0, 0
+	for n < len(p.queue) && (n == 0 || size+len(p.queue[n].bytes) <= entryBytes) {
+		size += len(p.queue[n].bytes)
+		n++
+	}
+	take := p.queue[:n:n]
+	p.queue = p.queue[n:]
+	p.grow(-size)
+	p.inFlight++
+	return take, true
+}
+
+// propose is the goroutine that makes entries.
+func (p *proposer) propose() {
+	defer p.done.Done()
+	defer close(p.flight)
+	s := p.shard
+	var sections []byte
+	for {
+		take, ok := p.next()
+		if !ok {
+			return
+		}
+		sections = sections[:0]
+		for _, sec := range take {
+			sections = append(sections, sec.bytes...)
+		}
+		// Time never goes back, whatever the clock does; the machine sees to
+		// it across leaders.
+		p.lastTime = max(p.lastTime, time.Now().UnixMilli())
+		payload := s.codec.Frame(make([]byte, 0, len(sections)+64), p.lastTime, sections)
+		s.metrics.entries.Inc()
+		s.metrics.sections.Add(float64(len(take)))
+		s.metrics.bytes.Add(float64(len(payload)))
+		future := s.raft.Apply(payload, 0)
+		if plantedAckBeforeCommit() {
+			future = ackEarly(s, future, len(take))
+		}
+		p.flight <- proposal{future: future, sections: take, began: time.Now()}
+	}
+}
+
+// finish is the goroutine that answers.
+func (p *proposer) finish() {
+	defer p.done.Done()
+	s := p.shard
+	for pr := range p.flight {
+		err := outcome(pr.future)
+		s.transferSeen(err)
+		if err == nil {
+			s.metrics.commit.Observe(time.Since(pr.began).Seconds())
+		}
+		p.mu.Lock()
+		p.inFlight--
+		quiet := p.inFlight == 0 && len(p.queue) == 0 && p.leading && !p.closed
+		if p.ready() {
+			p.wake.Broadcast()
+		}
+		p.mu.Unlock()
+		if err == nil && quiet && s.hasPeers() {
+			// Raft tells a follower of a commit with the next entry, or one to
+			// two CommitTimeouts later. An empty entry of raft's own is told at
+			// once; it is not followed by another.
+			s.metrics.barriers.Inc()
+			s.raft.Barrier(0)
+		}
+		var effects any
+		if err == nil {
+			effects = pr.future.Response()
+		}
+		for i, sec := range pr.sections {
+			if err != nil {
+				s.metrics.refused.WithLabelValues(reason(err)).Inc()
+			}
+			sec.done(i, effects, err)
+		}
+	}
+}
+
+// errTransferring: raft proposes nothing while it hands leadership over.
+var errTransferring = errors.Join(ErrNotLeader, raft.ErrLeadershipTransferInProgress)
+
+// outcome says what became of an entry.
+func outcome(f raft.ApplyFuture) error {
+	err := f.Error()
+	switch {
+	case err == nil:
+		if _, bad := f.Response().(failed); bad {
+			return ErrUnknown // committed, but this replica cannot say what it did
+		}
+		return nil
+	case errors.Is(err, raft.ErrLeadershipTransferInProgress):
+		return errTransferring
+	case errors.Is(err, raft.ErrNotLeader):
+		return ErrNotLeader
+	}
+	return errors.Join(ErrUnknown, err)
+}
