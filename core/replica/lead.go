@@ -63,7 +63,7 @@ func (s *Shard) lead(ctx context.Context) {
 
 	tick := time.NewTicker(min(tickEvery, s.node.cfg.Heartbeat/2))
 	defer tick.Stop()
-	prefer := time.NewTicker(preferEvery)
+	prefer := time.NewTicker(preferBeats * s.node.cfg.Heartbeat)
 	defer prefer.Stop()
 	preference := preference{failing: map[raft.ServerID]bool{}}
 	for {

@@ -56,12 +56,13 @@ const (
 
 	// tickEvery is how often the leader looks whether the machine is due.
 	tickEvery = 250 * time.Millisecond
-	// preferEvery is how often a leader looks whether it should lead.
-	preferEvery = 5 * time.Second
+	// preferBeats is how many heartbeats lie between a leader's looks at
+	// whether it should lead.
+	preferBeats = 5
 	// diskEvery is how often the free space is looked at.
 	diskEvery = time.Second
-	// preferWaits bounds how many rounds of preferEvery pass after transfers
-	// that failed: 80 s.
+	// preferWaits bounds how many such looks pass after transfers that failed:
+	// 80 s.
 	preferWaits = 15
 	// closeTimeout bounds the wait for a shard that a fatal error has stopped.
 	closeTimeout = 2 * time.Second

@@ -53,6 +53,7 @@ func verifySeal(l *raft.Log) error {
 type guardedLog struct {
 	*wal.WAL
 	shard   uint32
+	of      *Shard
 	hook    func() error
 	fatal   func(error)
 	metrics *shardMetrics
@@ -114,6 +115,9 @@ func (g *guardedLog) StoreLogs(logs []*raft.Log) error {
 		}
 		err := g.WAL.StoreLogs(logs)
 		g.metrics.fsync.Observe(time.Since(start).Seconds())
+		if err == nil {
+			plantedStored(g.of, logs)
+		}
 		return err
 	})
 }

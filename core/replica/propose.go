@@ -207,11 +207,8 @@ func (p *proposer) propose() {
 		s.metrics.entries.Inc()
 		s.metrics.sections.Add(float64(len(take)))
 		s.metrics.bytes.Add(float64(len(payload)))
-		future := s.raft.Apply(payload, 0)
-		if plantedAckBeforeCommit() {
-			future = ackEarly(s, future, len(take))
-		}
-		p.flight <- proposal{future: future, sections: take, began: time.Now()}
+		began := time.Now()
+		p.flight <- proposal{future: plantedApply(s, payload), sections: take, began: began}
 	}
 }
 

@@ -72,7 +72,7 @@ func openShard(n *Node, id uint32) (_ *Shard, err error) {
 			err = errors.Join(err, w.Close())
 		}
 	}()
-	s.logs = &guardedLog{WAL: w, shard: id, hook: n.cfg.hooks.store, fatal: n.fatal, metrics: s.metrics}
+	s.logs = &guardedLog{WAL: w, shard: id, of: s, hook: n.cfg.hooks.store, fatal: n.fatal, metrics: s.metrics}
 	if s.snaps, err = openSnapshots(filepath.Join(dir, "snapshots"), s); err != nil {
 		return nil, err
 	}
