@@ -61,9 +61,9 @@ type room struct {
 type roomEntry struct {
 	touched bool
 	policy  bool              // changed
-	roster  bool              // changed
+	renamed bool              // or all names were dropped
 	members uint64            // before
-	was     map[string]uint64 // sessions before of the users that changed, if the policy wants events
+	was     map[string]uint64 // sessions before, of the users that were stated
 	first   uint64            // of the block in the making
 	count   uint32
 	records []byte
@@ -278,11 +278,11 @@ func (r *room) nextDue(now int64) int64 {
 	return (at/1000 + 1) * 1000
 }
 
-// roomBytes of memory are used by an idle room at least, roughly; MaxRooms of
-// them stay below a gigabyte.
+// MaxRooms bounds the rooms of a shard: idle, so many take less than a gigabyte
+// of memory. One more is refused (overloaded).
 const MaxRooms = 1 << 20
 
-// make makes a room, or returns nil when the shard has MaxRooms.
+// makeRoom makes a room, or returns nil when the shard has MaxRooms.
 func (s *Shard) makeRoom(name string) *room {
 	if len(s.rooms) >= s.limits.rooms {
 		return nil

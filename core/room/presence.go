@@ -36,8 +36,12 @@ type seat struct {
 	name     string
 }
 
+// sessions is their sum; 0 for nobody.
 func (u *user) sessions() uint64 {
 	sum := uint64(0)
+	if u == nil {
+		return sum
+	}
 	for i := range u.seats {
 		sum += uint64(u.seats[i].sessions)
 	}
@@ -180,6 +184,7 @@ func (s *Shard) seat(r *room, edge uint64, id, name string, sessions uint32) {
 		if u.seats[i].sessions == sessions && u.seats[i].name == name {
 			return
 		}
+		r.entry.renamed = r.entry.renamed || ok && u.seats[i].name != name
 		u.seats[i].sessions, u.seats[i].name = sessions, name
 		s.batch.Set(k, machine.CloseSeal(k, appendText(binary.AppendUvarint(machine.AppendSeal(nil), uint64(sessions)), name)))
 	case ok:
@@ -198,14 +203,11 @@ func (s *Shard) seat(r *room, edge uint64, id, name string, sessions uint32) {
 	}
 	r.named += u.sessions() - before
 	e := &r.entry
-	e.roster = true
-	if r.policy.PresenceEvents {
-		if e.was == nil {
-			e.was = make(map[string]uint64)
-		}
-		if _, ok := e.was[id]; !ok {
-			e.was[id] = before
-		}
+	if e.was == nil {
+		e.was = make(map[string]uint64)
+	}
+	if _, ok := e.was[id]; !ok {
+		e.was[id] = before
 	}
 }
 
@@ -217,7 +219,7 @@ func (s *Shard) keepRoster(r *room) {
 		lo := append([]byte{keyUser}, r.path...)
 		s.batch.DeleteRange(lo, machine.PrefixEnd(lo))
 		r.users, r.named, r.countsOnly = nil, 0, true
-		r.entry.roster, r.entry.was = true, nil
+		r.entry.renamed, r.entry.was = true, nil
 	case r.countsOnly && r.members <= uint64(limit/2):
 		r.countsOnly = false
 	}
@@ -226,21 +228,24 @@ func (s *Shard) keepRoster(r *room) {
 // update tells what the entry changed for those who watch the room.
 func (s *Shard) update(r *room) {
 	e := &r.entry
-	if e.members == r.members && !e.roster && !e.policy {
-		return
-	}
 	u := Update{Room: r.name, Epoch: r.epoch, Members: r.members}
-	if e.policy {
-		u.Policy = r.policy.Policy
-	}
+	changed := e.members != r.members || e.renamed || e.policy
 	for _, id := range slices.Sorted(maps.Keys(e.was)) {
-		now := r.users[id]
-		switch was := e.was[id]; {
+		was, now := e.was[id], r.users[id]
+		changed = changed || was != now.sessions()
+		switch {
+		case !r.policy.PresenceEvents:
 		case was == 0 && now != nil && len(u.Joined) < MaxPresenceEvents:
 			u.Joined = append(u.Joined, now.presence(id))
 		case was > 0 && now == nil && len(u.Left) < MaxPresenceEvents:
 			u.Left = append(u.Left, &rpc.UserPresence{User: id})
 		}
+	}
+	if !changed {
+		return
+	}
+	if e.policy {
+		u.Policy = r.policy.Policy
 	}
 	s.effects.Updates = append(s.effects.Updates, u)
 }

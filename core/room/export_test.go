@@ -1,0 +1,146 @@
+package room
+
+import (
+	"fmt"
+
+	"github.com/barrage-im/barrage/core/machine"
+	"github.com/barrage-im/barrage/protocol"
+)
+
+// SetLimits makes the limits reachable for tests.
+func (s *Shard) SetLimits(rooms, lanes, holds, keys int) {
+	s.limits = limits{rooms: rooms, lanes: lanes, holds: holds, keys: keys}
+}
+
+// SetHead pretends that a room has had head messages.
+func (s *Shard) SetHead(room string, head uint64) {
+	r := s.rooms[room]
+	r.head, r.first, r.keyFirst = head, head+1, head+1
+}
+
+// Check proves the invariants that are written beside the fields, and that the
+// store says the same as memory.
+func (s *Shard) Check(r machine.Reader) error {
+	if s.time < 0 || s.time > maxTime {
+		return fmt.Errorf("time %d", s.time)
+	}
+	n, last := 0, ""
+	s.order.after("", func(r *room) bool {
+		if r.name <= last || s.rooms[r.name] != r {
+			return false
+		}
+		last = r.name
+		n++
+		return true
+	})
+	if n != len(s.rooms) {
+		return fmt.Errorf("names hold %d of %d rooms, or not in order", n, len(s.rooms))
+	}
+	if len(s.timers) != len(s.rooms) {
+		return fmt.Errorf("%d timers for %d rooms", len(s.timers), len(s.rooms))
+	}
+	for i, r := range s.timers {
+		if r.timer != i || i > 0 && s.timers.Less(i, (i-1)/2) {
+			return fmt.Errorf("timer of room %s is out of place", r.name)
+		}
+	}
+	for _, l := range s.lanes {
+		if l.edge == 0 || l.next < 2 || l.until < s.nextLapse || len(l.held) > s.limits.holds || l.dirty {
+			return fmt.Errorf("lane %d: %+v", l.edge, l)
+		}
+		for r := range l.rooms {
+			if r.edges[l.edge] == 0 || s.rooms[r.name] != r {
+				return fmt.Errorf("lane %d is said to be in %s", l.edge, r.name)
+			}
+		}
+	}
+	for name, room := range s.rooms {
+		if err := s.checkRoom(room, r); err != nil {
+			return fmt.Errorf("room %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+func (s *Shard) checkRoom(r *room, store machine.Reader) error {
+	if r.first < 1 || r.first > r.head+1 || r.keyFirst < 1 || r.keyFirst > r.head+1 {
+		return fmt.Errorf("first %d, keyFirst %d, head %d", r.first, r.keyFirst, r.head)
+	}
+	if r.created > r.active || r.active > s.time {
+		return fmt.Errorf("created %d, active %d, time %d", r.created, r.active, s.time)
+	}
+	if uint64(r.sizes.len()) != r.head+1-r.first || uint64(r.order.len()) != r.head+1-r.keyFirst || len(r.keys) > r.order.len() {
+		return fmt.Errorf("%d sizes, %d keys in order, %d keys; first %d, keyFirst %d, head %d",
+			r.sizes.len(), r.order.len(), len(r.keys), r.first, r.keyFirst, r.head)
+	}
+	if r.order.len() > s.limits.keys {
+		return fmt.Errorf("%d keys", r.order.len())
+	}
+	if r.policy != nil && (r.sizes.len() > int(r.policy.RetainMessages) || r.bytes > r.policy.RetainBytes) {
+		return fmt.Errorf("retains %d messages, %d bytes", r.sizes.len(), r.bytes)
+	}
+	var members, named uint64
+	for edge, n := range r.edges {
+		members += uint64(n)
+		if l := s.lanes[edge]; l == nil || n == 0 {
+			return fmt.Errorf("%d sessions of edge %d", n, edge)
+		}
+	}
+	for id, u := range r.users {
+		named += u.sessions()
+		for i, seat := range u.seats {
+			if seat.sessions == 0 || r.edges[seat.edge] == 0 || i > 0 && u.seats[i-1].edge >= seat.edge {
+				return fmt.Errorf("seats of %s: %v", id, u.seats)
+			}
+		}
+	}
+	if members != r.members || named != r.named || r.countsOnly && len(r.users) > 0 {
+		return fmt.Errorf("members %d, counted %d; named %d, counted %d, counts only %t", r.members, members, r.named, named, r.countsOnly)
+	}
+	if r.policy != nil && len(r.users) > int(r.policy.RosterLimit) {
+		return fmt.Errorf("roster of %d", len(r.users))
+	}
+	if r.entry.touched || r.entry.count > 0 || r.entry.was != nil {
+		return fmt.Errorf("entry state is left over: %+v", r.entry)
+	}
+	return r.checkStored(store)
+}
+
+// checkStored compares the blocks and their bytes with what memory says.
+func (r *room) checkStored(store machine.Reader) error {
+	i, stored := 0, uint64(0)
+	path := append([]byte{keyBlock}, r.path...)
+	var bad error
+	err := store.Scan(path, machine.PrefixEnd(path), false, func(k, v []byte) bool {
+		content, err := machine.OpenSeal(k, v)
+		if err != nil {
+			bad = err
+			return false
+		}
+		b, ok := parseBlock(content)
+		if !ok || i >= r.blocks.len() || b.blockInfo != *r.blocks.at(i) {
+			bad = fmt.Errorf("block %d is stored as %+v", i, b.blockInfo)
+			return false
+		}
+		for seq := b.first; len(b.records) > 0; seq++ {
+			record, _, rest, ok := protocol.NextRecord(b.records)
+			if !ok {
+				bad = fmt.Errorf("block %d: damaged records", i)
+				return false
+			}
+			if seq >= r.first {
+				stored += uint64(len(record))
+			}
+			b.records = rest
+		}
+		i++
+		return true
+	})
+	if err == nil {
+		err = bad
+	}
+	if err == nil && (i != r.blocks.len() || stored != r.bytes) {
+		err = fmt.Errorf("%d of %d blocks, %d of %d bytes are stored", i, r.blocks.len(), stored, r.bytes)
+	}
+	return err
+}
