@@ -81,6 +81,7 @@ type Client struct {
 	next     *link     // being prepared to take over (make before break)
 	dialing  bool      // one dial at a time
 	dialAt   time.Time // when to dial next; zero: no need
+	draining bool      // next waits only for current's last answers
 	giveOver time.Time // when next takes over even if current still owes answers
 	renewAt  time.Time // when to refresh current's token; zero: never
 	alarm    time.Time // when manage wakes by itself; zero: it does not

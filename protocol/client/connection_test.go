@@ -286,3 +286,30 @@ func TestCallsSurviveABrokenConnection(t *testing.T) {
 		}
 	})
 }
+
+func TestSlowMoveDoesNotHoldPublishesUp(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := clienttest.New()
+		s.Command = func(endpoint string, f *wire.ClientFrame) *wire.ServerFrame {
+			if endpoint == edgeB && f.GetJoin() != nil {
+				return clienttest.Refusal(&protocol.Error{Code: protocol.Unavailable})
+			}
+			return nil
+		}
+		c := dial(t, s)
+		join(t, c, "lobby", client.JoinOptions{})
+		s.Push(edgeA, &wire.ServerFrame{Body: &wire.ServerFrame_Reconnect{Reconnect: &wire.Reconnect{Endpoints: []string{edgeB}}}})
+		settle(time.Second)
+		start := time.Now()
+		if _, err := c.Publish(t.Context(), "lobby", client.Message{}); err != nil || time.Since(start) != 0 {
+			t.Errorf("published after %v: %v", time.Since(start), err)
+		}
+		if n := len(s.Connections()); n != 2 {
+			t.Errorf("%d connections", n)
+		}
+		settle(10 * time.Second)
+		if at := s.Connections(); !slices.Equal(at, []string{edgeB}) {
+			t.Errorf("connected to %v: a move must end", at)
+		}
+	})
+}

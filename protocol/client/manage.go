@@ -192,16 +192,16 @@ func (c *Client) promoteLocked(now time.Time) {
 		return
 	}
 	if old != nil && now.Before(c.giveOver) {
-		if old.inFlight > 0 {
-			return
-		}
 		for _, r := range c.rooms {
 			if r.owner != l {
 				return
 			}
 		}
+		if c.draining = old.inFlight > 0; c.draining {
+			return
+		}
 	}
-	c.next, c.current = nil, nil
+	c.next, c.current, c.draining = nil, nil, false
 	if old != nil {
 		c.unsendLocked(old)
 		c.dropLocked(old, errMoved)
@@ -216,7 +216,7 @@ func (c *Client) lostLocked(l *link) {
 	}
 	switch l {
 	case c.next:
-		c.next = nil
+		c.next, c.draining = nil, false
 		for _, r := range c.rooms {
 			r.forgetLocked(l)
 		}

@@ -175,11 +175,11 @@ func (c *Client) listLocked(ln *lane) {
 	}
 }
 
-// pumpLocked encodes what may be sent now. While a move is under way nothing
-// is: publishes of one room must never travel on two connections at once.
+// pumpLocked encodes what may be sent now. At the end of a move nothing is:
+// publishes of one room must never travel on two connections at once.
 func (c *Client) pumpLocked() {
 	l := c.current
-	if l == nil || c.next != nil || len(c.sendable) == 0 {
+	if l == nil || c.draining || len(c.sendable) == 0 {
 		return
 	}
 	now := time.Now()

@@ -265,3 +265,21 @@ func TestCloseEndsPendingPublishes(t *testing.T) {
 		}
 	})
 }
+
+func TestUnansweredPublishEndsWithItsOutcomeOpen(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := clienttest.New()
+		s.Deliver = func(f *wire.ServerFrame) *wire.ServerFrame {
+			if f.GetPublished() != nil {
+				return nil
+			}
+			return f
+		}
+		c := dial(t, s)
+		start := time.Now()
+		_, err := c.Publish(t.Context(), "lobby", client.Message{Text: "0"})
+		if !errors.Is(err, client.ErrOutcomeUnknown) || time.Since(start) != 30*time.Second {
+			t.Errorf("after %v: %v", time.Since(start), err)
+		}
+	})
+}

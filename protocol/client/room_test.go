@@ -290,3 +290,27 @@ func TestSlowCallbackStopsTheReading(t *testing.T) {
 		}
 	})
 }
+
+func TestRepeatedMessageIsDropped(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := clienttest.New()
+		var before []*wire.Message
+		s.Deliver = func(f *wire.ServerFrame) *wire.ServerFrame {
+			if b := f.GetBatch(); b != nil {
+				before = append(before, b.GetMessages()...)
+				b.Messages = before
+			}
+			return f
+		}
+		c := dial(t, s)
+		_, got := join(t, c, "lobby", client.JoinOptions{})
+		for range 4 {
+			s.Append("lobby", &wire.Message{})
+		}
+		synctest.Wait()
+		wantSeqs(t, got, upTo(4))
+		if len(s.Dials()) != 1 {
+			t.Errorf("dials %v: a repeated message is no reason to reconnect", s.Dials())
+		}
+	})
+}
