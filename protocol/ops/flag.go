@@ -65,7 +65,10 @@ func parseFlags(fields []field, args []string) (flags map[string][]string, rest 
 			name = full
 		}
 		boolean, known := isBool[name]
+		_, secret := isBool[name+"-file"]
 		switch {
+		case !known && secret:
+			return nil, nil, fmt.Errorf("--%s is a secret, which command lines do not keep: put it into a file and give --%s-file", name, name)
 		case !known:
 			return nil, nil, fmt.Errorf("unknown flag --%s%s", name, suggestion(name, names))
 		case hasValue:
@@ -86,7 +89,7 @@ func helpText(name string, fields []field) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Usage: barrage %s [flags]\n\n", name)
 	b.WriteString("Each flag may also be a key of the YAML file given by --config, or a variable\n")
-	fmt.Fprintf(&b, "such as %s for --%s. Flags win over variables, variables over the file.\n\n", sample(fields).env(), sample(fields).flag())
+	fmt.Fprintf(&b, "such as %s for --%s. Flags win over variables,\nvariables over the file.\n\n", sample(fields).env(), sample(fields).flag())
 	appendHelp(&b, fields)
 	return b.String()
 }
@@ -120,7 +123,7 @@ func sample(fields []field) field {
 
 func (f field) kindName() string {
 	switch t := f.value.Type(); {
-	case f.secret:
+	case f.secret, f.key == "config":
 		return "FILE"
 	case t == durationType:
 		return "DURATION"
