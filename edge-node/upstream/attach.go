@@ -102,6 +102,8 @@ func (c *Client) receiveLanes(stream grpc.BidiStreamingClient[rpc.AttachRequest,
 }
 
 func (c *Client) results(r *rpc.ProposalResults) {
+	c.telling.Lock()
+	defer c.telling.Unlock()
 	c.mu.Lock()
 	l := c.lanes[r.GetShard()]
 	if l == nil {
@@ -123,6 +125,18 @@ func (c *Client) results(r *rpc.ProposalResults) {
 		}
 	}
 	deliver(answers)
+	c.told(l)
+}
+
+// told lets the lane go on after its owners heard of refusals.
+func (c *Client) told(l *lane) {
+	c.mu.Lock()
+	more := len(l.held) > 0
+	l.told(time.Now())
+	c.mu.Unlock()
+	if more {
+		c.signal()
+	}
 }
 
 // reset begins the next generation of a lane after the wait core asked for.
@@ -150,21 +164,35 @@ func (c *Client) keep(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			now := time.Now()
-			var answers []answer
-			c.mu.Lock()
-			for _, l := range c.lanes {
-				answers = append(answers, l.expire(now, c.cfg.Hold)...)
-			}
-			c.mu.Unlock()
-			for _, a := range answers {
-				c.met.refused.WithLabelValues(protocol.Code(a.result.GetCode()).Name()).Inc()
-			}
-			deliver(answers)
+			c.expire()
 			c.statePresence()
 		case <-renew.C:
 			c.renewLeases()
 		}
+	}
+}
+
+// expire answers what waited too long to be sent.
+func (c *Client) expire() {
+	now := time.Now()
+	var answers []answer
+	var lanes []*lane
+	c.telling.Lock()
+	defer c.telling.Unlock()
+	c.mu.Lock()
+	for _, l := range c.lanes {
+		if a := l.expire(now, c.cfg.Hold); len(a) > 0 {
+			answers = append(answers, a...)
+			lanes = append(lanes, l)
+		}
+	}
+	c.mu.Unlock()
+	for _, a := range answers {
+		c.met.refused.WithLabelValues(protocol.Code(a.result.GetCode()).Name()).Inc()
+	}
+	deliver(answers)
+	for _, l := range lanes {
+		c.told(l)
 	}
 }
 

@@ -71,9 +71,12 @@ type lane struct {
 	stalled    time.Time // since when it is not open
 	presence   int       // presence commands in queue
 	// held counts, for rooms where core refuses this lane for now, the
-	// publishes whose refusal is still on its way. Until all are in and the
-	// Release behind them is queued, further ones are refused here.
+	// publishes whose refusal is still on its way. Until all are in, their
+	// owners know, and the Release behind them is queued, further ones are
+	// refused here.
 	held map[string]int
+	// dropping: publishes were given up and their owners do not know yet.
+	dropping bool
 }
 
 func newLane(shard uint32, now time.Time) *lane {
@@ -85,6 +88,9 @@ func (l *lane) push(o *op) *protocol.Error {
 	if o.kind == opPublish {
 		if l.bytes >= maxLaneBytes || len(l.queue) >= maxLaneCommands {
 			return &protocol.Error{Code: protocol.Overloaded, Message: "too many publishes are waiting for core; send slower", RetryAfter: 200}
+		}
+		if l.dropping {
+			return unavailable()
 		}
 		if _, held := l.held[o.room]; held {
 			return &protocol.Error{Code: protocol.RateLimited, Message: "the room refuses publishes for the moment; send it again", RetryAfter: 100}
@@ -191,15 +197,14 @@ func (l *lane) results(r *rpc.ProposalResults, now time.Time) (answers []answer,
 		case opRelease:
 		case opPublish:
 			answers = append(answers, answer{o.publish, res})
-			l.answered(o.room, res, now, done[i+1:])
+			l.answered(o.room, res, done[i+1:])
 		}
 	}
 	return answers, fresh
 }
 
-// answered keeps count of refusals for now, and releases the room behind the
-// last one. rest are the ops whose results came in the same message.
-func (l *lane) answered(room string, res *rpc.Result, now time.Time, rest []*op) {
+// answered keeps count of refusals for now. rest are the ops whose results came in the same message.
+func (l *lane) answered(room string, res *rpc.Result, rest []*op) {
 	left, held := l.held[room]
 	switch {
 	case held:
@@ -215,22 +220,25 @@ func (l *lane) answered(room string, res *rpc.Result, now time.Time, rest []*op)
 	default:
 		return
 	}
-	if left > 0 {
-		if l.held == nil {
-			l.held = make(map[string]int)
-		}
-		l.held[room] = left
-		return
+	if l.held == nil {
+		l.held = make(map[string]int)
 	}
-	l.release(room, now)
+	l.held[room] = left
 }
 
-// release lets the room go on, behind everything that is queued.
-func (l *lane) release(room string, now time.Time) {
-	delete(l.held, room)
-	o := &op{kind: opRelease, room: room, data: encodeRelease(room), queued: now}
-	l.queue = append(l.queue, o)
-	l.bytes += len(o.data) + opOverhead
+// told: the owners of all answers so far know them. Rooms whose refusals are
+// all in go on, behind everything that is queued.
+func (l *lane) told(now time.Time) {
+	l.dropping = false
+	for room, left := range l.held {
+		if left > 0 {
+			continue
+		}
+		delete(l.held, room)
+		o := &op{kind: opRelease, room: room, data: encodeRelease(room), queued: now}
+		l.queue = append(l.queue, o)
+		l.bytes += len(o.data) + opOverhead
+	}
 }
 
 // holds reports whether core, after refusing a publish with c, refuses the
@@ -253,6 +261,7 @@ func (l *lane) expire(now time.Time, hold time.Duration) []answer {
 			continue
 		case down:
 			answers = append(answers, answer{o.publish, &rpc.Result{Code: uint32(protocol.Unavailable), RetryAfterMs: 1000}})
+			l.dropping = true
 			l.drop(o)
 			continue
 		}
@@ -263,9 +272,6 @@ func (l *lane) expire(now time.Time, hold time.Duration) []answer {
 	for _, a := range answers { // what was dropped will not be refused any more
 		if left, held := l.held[a.publish.Room]; held {
 			l.held[a.publish.Room] = left - 1
-			if left == 1 {
-				l.release(a.publish.Room, now)
-			}
 		}
 	}
 	return answers

@@ -113,6 +113,10 @@ type Client struct {
 	lanes map[uint32]*lane
 	wake  chan struct{} // the sender of the present link has something to do
 
+	// telling is held while the owners of one run of answers are told, from
+	// taking it off a lane to letting the lane go on. Taken before mu.
+	telling sync.Mutex
+
 	roster roster
 	feeds  feeds
 

@@ -1,0 +1,99 @@
+package session
+
+import (
+	"slices"
+	"time"
+
+	"github.com/barrage-im/barrage/edge-node/auth"
+	"github.com/barrage-im/barrage/protocol"
+	"github.com/barrage-im/barrage/protocol/rpc"
+	"github.com/barrage-im/barrage/protocol/token"
+	"github.com/barrage-im/barrage/protocol/wire"
+)
+
+// command answers one command of the client.
+func (s *Session) command(f *wire.ClientFrame) {
+	id := f.GetId()
+	if c, ok := f.GetCommand().(*wire.ClientFrame_Connect); ok {
+		s.connect(id, c.Connect)
+		return
+	}
+	switch s.current() {
+	case arrived:
+		s.end(protocol.Errorf(protocol.CloseNotConnected, "the first frame of a connection must be connect"))
+		return
+	case closing, ended:
+		return
+	case connected:
+	}
+	if _, ack := f.GetCommand().(*wire.ClientFrame_HeartbeatAck); ack {
+		return // that it came is all it says
+	}
+	if s.full() {
+		s.refuse(id, &protocol.Error{Code: protocol.Overloaded, Message: "replies are not being read; read them first", RetryAfter: 200})
+		return
+	}
+	switch c := f.GetCommand().(type) {
+	case *wire.ClientFrame_Refresh:
+		s.refresh(id, c.Refresh)
+	case *wire.ClientFrame_Join:
+		s.join(id, c.Join)
+	case *wire.ClientFrame_Leave:
+		s.leave(id, c.Leave)
+	case *wire.ClientFrame_Publish:
+		s.publish(id, c.Publish)
+	case *wire.ClientFrame_History:
+		s.history(id, c.History)
+	case *wire.ClientFrame_Members:
+		s.members(id, c.Members)
+	case *wire.ClientFrame_Ping:
+		s.reply(&wire.ServerFrame{Id: id, Body: &wire.ServerFrame_Pong{Pong: &wire.Pong{TimeMs: time.Now().UnixMilli()}}})
+	default:
+		s.refuse(id, protocol.Errorf(protocol.Unsupported, "this version knows no such command"))
+	}
+}
+
+func (s *Session) current() phase {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.phase
+}
+
+// who is the client, once it has connected.
+func (s *Session) who() *auth.Claims {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.claims
+}
+
+// may checks a room's name and the permission to do verb there, by the claims
+// or by the room's policy.
+func (s *Session) may(verb, room string) (*rpc.Policy, *protocol.Error) {
+	if _, err := protocol.CanonicalRoom(room); err != nil {
+		return nil, asError(err)
+	}
+	policy := s.srv.policy(room)
+	if !s.who().May(verb, room) && !slices.Contains(policy.GetVerbs(), verb) {
+		return nil, protocol.Errorf(protocol.Forbidden, "the token does not allow %s in this room", verb)
+	}
+	return policy, nil
+}
+
+// policy is the room's: as its feed says or, for a room without members here,
+// as the table says, where a zero means the default.
+func (s *Server) policy(room string) *rpc.Policy {
+	if r := s.hub.Room(room); r != nil {
+		if p := r.Policy(); p != nil {
+			return p
+		}
+	}
+	return rpc.MatchPolicy(s.core.State().GetPolicies().GetPolicies(), room)
+}
+
+// Verbs, as in claims and policies.
+const (
+	verbJoin    = token.Join
+	verbPublish = token.Publish
+	verbHistory = token.History
+	verbMembers = token.Members
+)

@@ -1,0 +1,45 @@
+package session
+
+import "github.com/prometheus/client_golang/prometheus"
+
+type metrics struct {
+	sessions   *prometheus.GaugeVec
+	connects   prometheus.Counter
+	published  prometheus.Counter
+	heartbeats prometheus.Counter
+	moved      prometheus.Counter
+	panics     prometheus.Counter
+	outbox     prometheus.Counter
+	refused    *prometheus.CounterVec
+	closed     *prometheus.CounterVec
+}
+
+func newMetrics(reg prometheus.Registerer, s *Server) (*metrics, error) {
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Name: "barrage_edge_" + name, Help: help})
+	}
+	m := &metrics{
+		sessions:   prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "barrage_edge_sessions", Help: "Connections, by transport."}, []string{"transport"}),
+		connects:   counter("connects_total", "Connections that were authenticated."),
+		published:  counter("published_total", "Publishes that were acknowledged."),
+		heartbeats: counter("heartbeats_total", "Heartbeats sent."),
+		moved:      counter("moved_total", "Clients asked to reconnect elsewhere."),
+		panics:     counter("session_panics_total", "Panics that ended a session."),
+		outbox:     counter("outbox_overflows_total", "Sessions closed because they did not read their replies."),
+		refused:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "barrage_edge_refused_total", Help: "Commands that were refused, by reason."}, []string{"reason"}),
+		closed:     prometheus.NewCounterVec(prometheus.CounterOpts{Name: "barrage_edge_closed_total", Help: "Connections that ended or were refused, by reason."}, []string{"reason"}),
+	}
+	if reg == nil {
+		return m, nil
+	}
+	all := []prometheus.Collector{
+		m.sessions, m.connects, m.published, m.heartbeats, m.moved, m.panics, m.outbox, m.refused, m.closed,
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "barrage_edge_connections", Help: "Connections of all transports."}, func() float64 { return float64(s.Count()) }),
+	}
+	for _, c := range all {
+		if err := reg.Register(c); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
