@@ -1,7 +1,9 @@
 package transport
 
 import (
+	"errors"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -76,9 +78,9 @@ func (c *conn) drain(image []byte) {
 	for image != nil {
 		if err := c.push(image); err != nil {
 			c.mu.Lock()
-			if c.cause == nil {
-				c.cause = err
-			}
+			if errors.Is(err, os.ErrDeadlineExceeded) && c.cause == nil {
+				c.cause = protocol.Errorf(protocol.CloseSlow, "nothing could be sent for %s", c.opts.WriteStall)
+			} // any other error the reader meets too
 			c.closed = true
 			c.mu.Unlock()
 			_ = c.nc.Close()
@@ -108,7 +110,7 @@ func (c *conn) drain(image []byte) {
 const tlsChunk = 16 << 10
 
 // push writes image, however long it takes, as long as there is progress.
-func (c *conn) push(image []byte) *protocol.Error {
+func (c *conn) push(image []byte) error {
 	for len(image) > 0 {
 		limit := c.opts.WriteStall
 		if c.closing.Load() {
@@ -121,10 +123,11 @@ func (c *conn) push(image []byte) *protocol.Error {
 		_ = c.nc.SetWriteDeadline(time.Now().Add(limit))
 		n, err := c.nc.Write(chunk)
 		image = image[n:]
-		if err == nil || n > 0 && c.raw != nil && !c.closing.Load() {
+		late := errors.Is(err, os.ErrDeadlineExceeded)
+		if err == nil || late && n > 0 && c.raw != nil && !c.closing.Load() {
 			continue
 		}
-		return protocol.Errorf(protocol.CloseSlow, "nothing could be sent for %s", limit)
+		return err
 	}
 	return nil
 }

@@ -54,6 +54,7 @@ func (s *connSet) run(c *conn, accept Accept, ready func(*conn) error) {
 	defer s.wg.Done()
 	defer s.forget(c)
 	_ = c.nc.SetReadDeadline(c.info.Since.Add(s.opts.HandshakeTimeout))
+	c.in.armed = 1
 	if ready != nil {
 		if err := ready(c); err != nil {
 			_ = c.nc.Close()

@@ -14,7 +14,7 @@ type inbound struct {
 	parser parser
 	raw    rawRead
 	frames uint64 // given to the handler
-	armed  uint64 // frames+1 when the deadline of the next frame was set; 0 when none is
+	armed  uint64 // which frame the read deadline is for, counted from 1; 0 when there is none
 }
 
 // A parser takes a connection's bytes as they come and cuts frames out of them.
