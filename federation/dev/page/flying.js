@@ -25,7 +25,7 @@ export class Flying {
     this.ratio = ratio;
     this.size = this.width < 760 ? 21 : 27;
     this.laneHeight = this.size * 1.75;
-    this.top = this.width < 760 ? 96 : 72;
+    this.top = document.querySelector('header').offsetHeight + 22;
     const room = this.height * (this.width < 760 ? 0.5 : 0.62);
     this.lanes.resize(Math.max(2, Math.floor(room / this.laneHeight)));
   }

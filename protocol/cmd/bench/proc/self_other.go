@@ -1,0 +1,6 @@
+//go:build !unix
+
+package proc
+
+// Self is not known here.
+func Self() (Usage, error) { return Usage{}, nil }
