@@ -100,7 +100,7 @@ func (s *Shard) checkRoom(r *room, store machine.Reader) error {
 	if r.policy != nil && len(r.users) > int(r.policy.RosterLimit) {
 		return fmt.Errorf("roster of %d", len(r.users))
 	}
-	if r.entry.touched || r.entry.count > 0 || r.entry.was != nil {
+	if r.entry.touched || r.entry.block != nil || r.entry.was != nil {
 		return fmt.Errorf("entry state is left over: %+v", r.entry)
 	}
 	return r.checkStored(store)

@@ -1,6 +1,7 @@
 package room
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"hash/crc32"
@@ -64,10 +65,16 @@ type roomEntry struct {
 	renamed bool              // or all names were dropped
 	members uint64            // before
 	was     map[string]uint64 // sessions before, of the users that were stated
-	first   uint64            // of the block in the making
+	block   *blockMaking      // nil while nothing was appended
+}
+
+// blockMaking is a block that the entry being applied appends to. The shard
+// keeps the memory for the next one.
+type blockMaking struct {
+	first   uint64
 	count   uint32
-	records []byte
 	head    []byte // hashes, as the stored block has them
+	records []byte
 }
 
 // keyHash stands for (user, key): the first half of a SHA-256, because a user
@@ -111,19 +118,16 @@ const (
 	blockRecord = 16 + 8
 )
 
-// append adds a record to the block in the making.
+// append adds a record to the room's block in the making.
 func (r *room) append(now int64, h keyHash, bodyHash uint64, body []byte) uint64 {
-	e := &r.entry
 	r.head++
-	if e.count == 0 {
-		e.first = r.head
-	}
-	e.count++
-	before := len(e.records)
-	e.records = protocol.AppendRecord(e.records, r.head, now, body)
-	size := len(e.records) - before
-	e.head = append(e.head, h[:]...)
-	e.head = binary.LittleEndian.AppendUint64(e.head, bodyHash)
+	m := r.entry.block
+	m.count++
+	before := len(m.records)
+	m.records = protocol.AppendRecord(m.records, r.head, now, body)
+	size := len(m.records) - before
+	m.head = append(m.head, h[:]...)
+	m.head = binary.LittleEndian.AppendUint64(m.head, bodyHash)
 
 	r.sizes.push(uint32(size))
 	r.bytes += uint64(size)
@@ -136,29 +140,47 @@ func (r *room) append(now int64, h keyHash, bodyHash uint64, body []byte) uint64
 	return r.head
 }
 
-// closeBlock stores the block in the making.
+// beginBlock gives the room a block to append to.
+func (s *Shard) beginBlock(r *room) {
+	m := &blockMaking{}
+	if n := len(s.spare); n > 0 {
+		m, s.spare = s.spare[n-1], s.spare[:n-1]
+	}
+	m.first = r.head + 1
+	r.entry.block = m
+	s.appended = append(s.appended, r)
+}
+
+// closeBlock stores the room's block in the making.
 func (s *Shard) closeBlock(r *room) {
-	e := &r.entry
+	m := r.entry.block
 	k := append(append(s.key[:0], keyBlock), r.path...)
-	k = binary.BigEndian.AppendUint64(k, e.first)
+	k = binary.BigEndian.AppendUint64(k, m.first)
 	v := machine.AppendSeal(s.value)
-	v = binary.LittleEndian.AppendUint64(v, e.first)
+	v = binary.LittleEndian.AppendUint64(v, m.first)
 	v = binary.LittleEndian.AppendUint64(v, uint64(s.time))
-	v = binary.LittleEndian.AppendUint32(v, e.count)
-	v = append(append(v, e.head...), e.records...)
+	v = binary.LittleEndian.AppendUint32(v, m.count)
+	v = append(append(v, m.head...), m.records...)
 	s.batch.Set(k, machine.CloseSeal(k, v))
 	s.key, s.value = k, v
 
-	r.blocks.push(blockInfo{e.first, s.time, e.count})
+	r.blocks.push(blockInfo{m.first, s.time, m.count})
 	s.effects.Blocks = append(s.effects.Blocks, Block{
-		Room: r.name, Epoch: r.epoch, First: e.first, Count: e.count,
-		Records: e.records, CRC: protocol.CRC(e.records),
+		Room: r.name, Epoch: r.epoch, First: m.first, Count: m.count,
+		Records: bytes.Clone(m.records), CRC: protocol.CRC(m.records),
 	})
-	e.records, e.count, e.head = nil, 0, e.head[:0]
-	if cap(e.head) > 4<<10 {
-		e.head = nil
+	if len(s.spare) < maxSpare && cap(m.records) <= maxSpareBytes {
+		*m = blockMaking{head: m.head[:0], records: m.records[:0]}
+		s.spare = append(s.spare, m)
 	}
+	r.entry.block = nil
 }
+
+// What a shard keeps for the next blocks: 16 MiB at most.
+const (
+	maxSpare      = 128
+	maxSpareBytes = 128 << 10
+)
 
 // timeOf is when seq was committed; seq must be in a block or just appended.
 func (r *room) timeOf(seq uint64, now int64) int64 {
@@ -312,7 +334,7 @@ func (r *room) adopt(t *table) bool {
 // touch prepares a room for a change by the entry being applied.
 func (s *Shard) touch(r *room) {
 	if e := &r.entry; !e.touched {
-		*e = roomEntry{touched: true, members: r.members, head: e.head}
+		*e = roomEntry{touched: true, members: r.members}
 		s.touched = append(s.touched, r)
 	}
 	if r.adopt(s.table) {

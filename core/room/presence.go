@@ -228,6 +228,9 @@ func (s *Shard) keepRoster(r *room) {
 // update tells what the entry changed for those who watch the room.
 func (s *Shard) update(r *room) {
 	e := &r.entry
+	if e.members == r.members && !e.renamed && !e.policy && e.was == nil {
+		return
+	}
 	u := Update{Room: r.name, Epoch: r.epoch, Members: r.members}
 	changed := e.members != r.members || e.renamed || e.policy
 	for _, id := range slices.Sorted(maps.Keys(e.was)) {

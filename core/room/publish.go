@@ -1,6 +1,7 @@
 package room
 
 import (
+	"encoding/binary"
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -13,6 +14,8 @@ const (
 	// MaxKeys bounds the keys that a room remembers. One more publish is
 	// refused until the oldest is forgotten; no key is forgotten early.
 	MaxKeys = 1 << 20
+	// roomsWait (ms) is when to try again to make a room in a full shard.
+	roomsWait = 1000
 	// bodyOverhead is what a body may have besides text and data: the fields
 	// sender, name and kind, and tags and lengths of all five.
 	bodyOverhead = protocol.MaxUser + protocol.MaxName + protocol.MaxKind + 5*4
@@ -24,37 +27,35 @@ type publish struct {
 	deadline              int64
 }
 
-// decode is false for what no edge of ours sends.
+// decode is false for what no edge of ours sends: a field that Publish does not
+// have, or one that is cut off.
 func (p *publish) decode(b []byte) bool {
 	*p = publish{}
 	for len(b) > 0 {
-		tag, n := protowire.ConsumeVarint(b)
-		if n < 0 {
+		tag := b[0]
+		v, n := binary.Uvarint(b[1:])
+		if n <= 0 {
 			return false
 		}
-		b = b[n:]
-		if tag == 5<<3|uint64(protowire.VarintType) {
-			v, n := protowire.ConsumeVarint(b)
-			if n < 0 {
-				return false
-			}
-			p.deadline, b = int64(v), b[n:]
+		b = b[1+n:]
+		if tag == 5<<3|byte(protowire.VarintType) {
+			p.deadline = int64(v)
 			continue
 		}
-		v, n := protowire.ConsumeBytes(b)
-		if n < 0 {
+		if v > uint64(len(b)) {
 			return false
 		}
-		b = b[n:]
+		field := b[:v]
+		b = b[v:]
 		switch tag {
-		case 1<<3 | uint64(protowire.BytesType):
-			p.room = v
-		case 2<<3 | uint64(protowire.BytesType):
-			p.user = v
-		case 3<<3 | uint64(protowire.BytesType):
-			p.key = v
-		case 4<<3 | uint64(protowire.BytesType):
-			p.body = v
+		case 1<<3 | byte(protowire.BytesType):
+			p.room = field
+		case 2<<3 | byte(protowire.BytesType):
+			p.user = field
+		case 3<<3 | byte(protowire.BytesType):
+			p.key = field
+		case 4<<3 | byte(protowire.BytesType):
+			p.body = field
 		default:
 			return false
 		}
@@ -111,7 +112,7 @@ func (s *Shard) publish(l *lane, body []byte, res *rpc.Result) {
 	if r == nil {
 		name := string(p.room)
 		if r = s.makeRoom(name); r == nil {
-			res.Code = uint32(protocol.Overloaded)
+			res.Code, res.RetryAfterMs = uint32(protocol.Overloaded), roomsWait
 			s.hold(l, name)
 			return
 		}
@@ -124,9 +125,8 @@ func (s *Shard) publish(l *lane, body []byte, res *rpc.Result) {
 		return
 	}
 	r.tokens -= 1000
-	if r.entry.count == 0 {
-		s.appended = append(s.appended, r)
-		r.entry.records = make([]byte, 0, len(p.body)+protocol.RecordOverhead)
+	if r.entry.block == nil {
+		s.beginBlock(r)
 	}
 	res.Seq = r.append(s.time, h, bodyHash, p.body)
 	res.TimeMs = s.time

@@ -54,6 +54,7 @@ type Shard struct {
 	pub      publish
 
 	key, value, scratch []byte
+	spare               []*blockMaking
 }
 
 var _ machine.Machine = (*Shard)(nil)
@@ -210,7 +211,7 @@ func (s *Shard) finish() *Effects {
 			s.storeRoom(r)
 			s.update(r)
 		}
-		r.entry = roomEntry{head: r.entry.head}
+		r.entry = roomEntry{}
 	}
 	for _, l := range s.dirty {
 		if s.lanes[l.edge] == l {
