@@ -31,11 +31,14 @@ func AppendFrame(dst, payload []byte) []byte {
 // length above limit are refused as soon as the length can be read, so that
 // nobody makes room for a frame before its bytes are there.
 func NextFrame(buf []byte, limit int) (frame, rest []byte, err error) {
-	size, n := binary.Uvarint(buf)
+	longest := uvarintLen(uint64(limit))
+	size, n := binary.Uvarint(buf[:min(len(buf), longest)])
 	switch {
-	case n == 0 && len(buf) < maxUvarint(limit):
+	case n == 0 && len(buf) < longest:
 		return nil, buf, nil
-	case n <= 0 || n > 1 && buf[n-1] == 0:
+	case n <= 0: // no need to see the end of it
+		return nil, buf, Errorf(CloseTooLarge, "a frame's length is far above the limit of %d bytes", limit)
+	case n > 1 && buf[n-1] == 0:
 		return nil, buf, Errorf(CloseMalformed, "a frame's length must be a minimal uvarint")
 	case size == 0:
 		return nil, buf, Errorf(CloseMalformed, "a frame must not be empty")
@@ -46,16 +49,6 @@ func NextFrame(buf []byte, limit int) (frame, rest []byte, err error) {
 	}
 	end := n + int(size)
 	return buf[n:end:end], buf[end:], nil
-}
-
-// maxUvarint is how many bytes the length of a frame within limit may take: a
-// longer one is refused without waiting for its end.
-func maxUvarint(limit int) int {
-	n := 1
-	for ; limit >= 0x80; limit >>= 7 {
-		n++
-	}
-	return n
 }
 
 func uvarintLen(v uint64) int {

@@ -37,10 +37,10 @@ func TestBadLengthsAreRefusedAtOnce(t *testing.T) {
 		"above the limit":           {binary.AppendUvarint(nil, 1001), protocol.CloseTooLarge},
 		"2^32-1":                    {binary.AppendUvarint(nil, 1<<32-1), protocol.CloseTooLarge},
 		"2^63":                      {binary.AppendUvarint(nil, 1<<63), protocol.CloseTooLarge},
-		"eleven bytes":              {bytes.Repeat([]byte{0x80}, 11), protocol.CloseMalformed},
+		"eleven bytes":              {bytes.Repeat([]byte{0x80}, 11), protocol.CloseTooLarge},
 		"not minimal":               {[]byte{0x81, 0x00, 'x'}, protocol.CloseMalformed},
 		"zero, not minimal":         {[]byte{0x80, 0x00}, protocol.CloseMalformed},
-		"longer than any length is": {[]byte{0x80, 0x80}, protocol.CloseMalformed},
+		"longer than any length is": {[]byte{0x80, 0x80}, protocol.CloseTooLarge},
 	} {
 		if _, _, err := protocol.NextFrame(c.in, 1000); !errors.Is(err, &protocol.Error{Code: c.code}) {
 			t.Errorf("%s: %v", why, err)

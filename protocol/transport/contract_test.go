@@ -318,7 +318,7 @@ func TestBrokenFramingIsClosed(t *testing.T) {
 		{"length 2^32-1", []byte{0xff, 0xff, 0xff, 0xff, 0x0f}, protocol.CloseTooLarge},
 		{"length above the limit", []byte{0x81, 0x80, 0x04}, protocol.CloseTooLarge},
 		{"length 2^63", []byte{0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x01}, protocol.CloseTooLarge},
-		{"eleven bytes of length", bytes.Repeat([]byte{0x80}, 11), protocol.CloseMalformed},
+		{"eleven bytes of length", bytes.Repeat([]byte{0x80}, 11), protocol.CloseTooLarge},
 		{"not minimal", []byte{0x82, 0x00, 1, 2}, protocol.CloseMalformed},
 		{"garbage behind a frame", append(ping(Proto, 1), 0), protocol.CloseMalformed},
 	}

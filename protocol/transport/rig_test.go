@@ -22,7 +22,11 @@ import (
 	"github.com/barrage-im/barrage/protocol/wire"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// net/http waits half a second behind a refused request, and Close does not
+	// wait for it.
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("net/http.(*conn).closeWriteAndWait"))
+}
 
 // patience is how long a test waits for what must happen.
 const patience = 10 * time.Second
