@@ -105,4 +105,8 @@ const (
 	statusTimeout = 2 * time.Second
 	// memberTimeout bounds one change of a shard's members.
 	memberTimeout = 10 * time.Second
+	// joinTimeout bounds one attempt to join, all shards together.
+	joinTimeout = 30 * time.Second
+	// maxSeeds bounds the addresses tried in one attempt.
+	maxSeeds = 16
 )
