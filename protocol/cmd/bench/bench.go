@@ -12,6 +12,8 @@ import (
 	"io"
 	"os"
 	"strings"
+
+	"github.com/barrage-im/barrage/protocol/ops"
 )
 
 // ErrAccount: a message was lost, duplicated, reordered or never answered.
@@ -44,7 +46,7 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return nil
 	}
 	if err != nil {
-		return err
+		return &ops.UsageError{Err: err}
 	}
 	r, err := newRun(opt, stderr)
 	if err != nil {

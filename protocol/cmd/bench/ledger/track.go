@@ -13,7 +13,8 @@ type Track struct {
 	outOfOrder uint64
 
 	epoch string // of the room's log
-	seq   uint64 // of the last message; 0 before the first
+	seq   uint64 // of the last message
+	known bool   // seq is: the member has begun
 }
 
 // stretch is what a member has of one publisher: everything up to last but the
@@ -39,10 +40,10 @@ func (t *Track) Deliver(messages []Delivery, now int64) {
 	defer l.mu.Unlock()
 	for _, m := range messages {
 		if m.Seq != 0 {
-			if t.seq != 0 && m.Seq > t.seq+1 {
+			if t.known && m.Seq > t.seq+1 {
 				l.gaps++
 			}
-			t.seq = max(t.seq, m.Seq)
+			t.seq, t.known = max(t.seq, m.Seq), true
 		}
 		if s := t.stretch(m.Publisher); s != nil && s.deliver(t, m.N) {
 			l.delivered++
@@ -72,7 +73,7 @@ func (t *Track) Position() (epoch string, seq uint64) {
 func (t *Track) Begin(epoch string, seq uint64) {
 	t.ledger.mu.Lock()
 	defer t.ledger.mu.Unlock()
-	t.epoch, t.seq = epoch, seq
+	t.epoch, t.seq, t.known = epoch, seq, true
 }
 
 func (t *Track) stretch(publisher int) *stretch {
