@@ -49,6 +49,7 @@ type answer struct {
 	call    *call
 	room    *Room // a join
 	since   bool  // the join named a position
+	leaving bool  // it is not a join but a leave
 }
 
 // connect dials endpoint and introduces itself.

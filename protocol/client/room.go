@@ -15,6 +15,10 @@ import (
 // caught up with what this client has seen.
 const futureTries = 40
 
+// leftTries is how often a join is repeated while the server has not carried
+// out the leave before it.
+const leftTries = 10
+
 // A Room is a joined room. It stays joined over reconnections until Leave.
 type Room struct {
 	// Set by Join, never changed.
@@ -24,17 +28,18 @@ type Room struct {
 	events Events
 
 	// Guarded by Client.mu.
-	gone    bool     // left, or lost for good
-	pos     Position // everything up to here is in the event queue or beyond
-	known   bool     // pos means something
-	loose   bool     // the first message may come from before pos
-	restart bool     // pos cannot be continued from: begin at the head, and say what is missing
-	owner   *link    // the link that feeds the room: the latest on which it was joined
-	asked   *link    // a join is under way there
-	retryAt time.Time
-	tries   int
-	members uint64
-	first   chan error // takes the first join's result; nil once it is there
+	gone      bool     // left, or lost for good
+	overstays bool     // the server refused the leave: the join was still under way
+	pos       Position // everything up to here is in the event queue or beyond
+	known     bool     // pos means something
+	loose     bool     // the first message may come from before pos
+	restart   bool     // pos cannot be continued from: begin at the head, and say what is missing
+	owner     *link    // the link that feeds the room: the latest on which it was joined
+	asked     *link    // a join is under way there
+	retryAt   time.Time
+	tries     int
+	members   uint64
+	first     chan error // takes the first join's result; nil once it is there
 
 	mu    sync.Mutex // guards the field below
 	shown Position   // handed to the application
@@ -122,15 +127,13 @@ func (r *Room) Leave(ctx context.Context) error {
 		r.c.mu.Unlock()
 		return nil
 	}
-	if r.c.next != nil {
-		r.c.sendLocked(r.c.next, leaveFrame(r.name), answer{})
-	}
-	joined := r.c.current != nil && (r.owner == r.c.current || r.asked == r.c.current)
-	r.removeLocked()
-	r.c.mu.Unlock()
-	if !joined {
+	if r.owner == nil || r.owner != r.c.current || r.c.next != nil {
+		r.c.leaveLocked(r)
+		r.c.mu.Unlock()
 		return nil
 	}
+	r.removeLocked()
+	r.c.mu.Unlock()
 	_, err := r.c.call(ctx, leaveFrame(r.name))
 	if err != nil && !errors.Is(err, &protocol.Error{Code: protocol.NotJoined}) && !errors.Is(err, ErrClosed) {
 		return fmt.Errorf("leave %s: %w", r.name, err)
@@ -142,7 +145,8 @@ func leaveFrame(room string) *wire.ClientFrame {
 	return &wire.ClientFrame{Command: &wire.ClientFrame_Leave{Leave: &wire.Leave{Room: room}}}
 }
 
-// leaveLocked leaves without waiting for the reply.
+// leaveLocked leaves without waiting for the reply. A server refuses to leave
+// what is still being joined; then the room is left again once it is joined.
 func (c *Client) leaveLocked(r *Room) {
 	if r.gone {
 		return
@@ -150,7 +154,7 @@ func (c *Client) leaveLocked(r *Room) {
 	r.removeLocked()
 	for _, l := range []*link{c.current, c.next} {
 		if l != nil {
-			c.sendLocked(l, leaveFrame(r.name), answer{})
+			c.sendLocked(l, leaveFrame(r.name), answer{room: r, leaving: true})
 		}
 	}
 }
@@ -173,7 +177,7 @@ func (r *Room) enterLocked() {
 	join := &wire.Join{Room: r.name, Recent: uint32(r.recent)}
 	if r.known && !r.restart {
 		since := r.pos.Seq
-		join.Epoch, join.Since, join.Recent = r.pos.Epoch, &since, 0
+		join.Epoch, join.Since = r.pos.Epoch, &since // recent counts if the epoch is another
 	}
 	r.c.sendLocked(l, &wire.ClientFrame{Command: &wire.ClientFrame_Join{Join: join}}, answer{room: r, since: join.Since != nil})
 }
@@ -208,10 +212,17 @@ func (r *Room) loseLocked(err error) {
 // joinedLocked takes the reply to a join.
 func (c *Client) joinedLocked(l *link, a answer, f *wire.ServerFrame, size int) error {
 	r := a.room
-	if r.asked == l {
+	if r.asked == l && !a.leaving {
 		r.asked = nil
 	}
+	if a.leaving {
+		r.overstays = f.GetError() != nil
+		return nil
+	}
 	if r.gone {
+		if r.overstays && f.GetJoined() != nil {
+			c.sendLocked(l, leaveFrame(r.name), answer{})
+		}
 		return nil
 	}
 	if e := f.GetError(); e != nil {
@@ -266,7 +277,7 @@ func (r *Room) beginLocked(m *wire.Joined, since bool) (gap Gap, lost bool) {
 	case m.GetEpoch() != was.Epoch:
 		begin()
 		gap = Gap{First: 1, Last: start, Reason: "epoch", Epoch: m.GetEpoch(), Was: was.Epoch}
-		if g := m.GetGap(); g != nil && g.GetEpoch() == m.GetEpoch() && len(m.GetMessages()) == 0 {
+		if g := m.GetGap(); g.GetLast() > 0 && g.GetEpoch() == m.GetEpoch() && len(m.GetMessages()) == 0 {
 			gap.First, gap.Last, r.pos.Seq, r.loose = g.GetFirst(), g.GetLast(), g.GetLast(), false
 		}
 		return gap, true
@@ -298,7 +309,8 @@ func (r *Room) passLocked(g *wire.Gap) (Gap, bool) {
 // refusedLocked: the server did not let the room be joined.
 func (r *Room) refusedLocked(e *protocol.Error, since bool) {
 	switch {
-	case e.Code == protocol.Future && r.tries < futureTries, e.Code.Temporary():
+	case e.Code == protocol.Future && r.tries < futureTries, e.Code.Temporary(),
+		e.Code == protocol.AlreadyJoined && r.tries < leftTries: // the leave before this join is under way
 		r.tries++
 		wait := time.Duration(e.RetryAfter) * time.Millisecond
 		if wait <= 0 {

@@ -1,6 +1,7 @@
 package client_test
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"sync"
@@ -312,5 +313,47 @@ func TestRepeatedMessageIsDropped(t *testing.T) {
 		if len(s.Dials()) != 1 {
 			t.Errorf("dials %v: a repeated message is no reason to reconnect", s.Dials())
 		}
+	})
+}
+
+// An edge does not let a room be left that is still being joined.
+func TestJoinGivenUpIsLeftLater(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := clienttest.New()
+		var slow uint64 // id of the join that is answered late
+		joined := map[string]bool{}
+		s.Command = func(_ string, f *wire.ClientFrame) *wire.ServerFrame {
+			switch {
+			case f.GetJoin() != nil && slow == 0:
+				slow = f.GetId()
+				return &wire.ServerFrame{} // dropped by Deliver
+			case f.GetJoin() != nil && joined["lobby"]:
+				return clienttest.Refusal(&protocol.Error{Code: protocol.AlreadyJoined})
+			case f.GetLeave() != nil && !joined["lobby"]:
+				return clienttest.Refusal(&protocol.Error{Code: protocol.NotJoined})
+			case f.GetLeave() != nil:
+				joined["lobby"] = false
+			}
+			return nil
+		}
+		s.Deliver = func(f *wire.ServerFrame) *wire.ServerFrame {
+			if f.GetBody() == nil {
+				return nil
+			}
+			return f
+		}
+		c := dial(t, s)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := c.Join(ctx, "lobby", client.JoinOptions{}, client.Events{}); !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatalf("join: %v", err)
+		}
+		synctest.Wait()
+		s.Do(func() { joined["lobby"] = true })
+		s.Push(edgeA, &wire.ServerFrame{Id: slow, Body: &wire.ServerFrame_Joined{Joined: &wire.Joined{Room: "lobby", Epoch: "1"}}})
+		_, got := join(t, c, "lobby", client.JoinOptions{})
+		s.Append("lobby", &wire.Message{})
+		synctest.Wait()
+		wantSeqs(t, got, upTo(1))
 	})
 }

@@ -222,3 +222,10 @@ func (s *Server) Unread() int {
 	}
 	return n
 }
+
+// Do runs f while no hook runs.
+func (s *Server) Do(f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f()
+}
