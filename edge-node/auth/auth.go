@@ -116,6 +116,10 @@ func newVerifier(cfg Config, log *slog.Logger, now func() time.Time) (*Verifier,
 // Collector gives the verifier's metrics, to be registered by the process.
 func (v *Verifier) Collector() prometheus.Collector { return v.refused }
 
+// Leeway is how long after a token's expiry its session may go on: the clocks of
+// issuer and edge may be that far apart.
+func (v *Verifier) Leeway() time.Duration { return v.leeway }
+
 // Close stops the fetching of key sets and waits for it.
 func (v *Verifier) Close() {
 	for _, i := range v.issuers {
