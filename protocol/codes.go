@@ -1,6 +1,9 @@
 package protocol
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // Code is an error or close code. Codes are wire values: append only, never
 // renumbered. Their range tells a client what to do without knowing the code:
@@ -141,4 +144,16 @@ var codeNames = map[Code]string{
 	CloseTokenExpired: "token_expired", CloseMalformed: "malformed", CloseUnauthenticated: "unauthenticated",
 	CloseTooLarge: "too_large", CloseNotConnected: "not_connected", CloseVersion: "unsupported_version",
 	CloseFlood: "flood", CloseWrongEncoding: "wrong_encoding", CloseReplaced: "replaced",
+}
+
+// Codes lists every code that a client may see, in ascending order.
+func Codes() []Code {
+	var list []Code
+	for c := range codeNames {
+		if c != OK && (c < 300 || c >= 4000) {
+			list = append(list, c)
+		}
+	}
+	slices.Sort(list)
+	return list
 }
