@@ -48,8 +48,10 @@ type Config struct {
 // minTailBytes is what a tail keeps under pressure.
 const minTailBytes = 16 << 10
 
-// WithDefaults fills in zero fields.
-func (c Config) WithDefaults() Config {
+// Default is the configuration when nothing is set.
+func Default() Config { return Config{}.withDefaults() }
+
+func (c Config) withDefaults() Config {
 	set(&c.TailBytes, 1<<20)
 	set(&c.TailMessages, 2000)
 	set(&c.TotalTailBytes, 512<<20)
@@ -94,7 +96,7 @@ type Hub struct {
 
 // New starts the hub's workers; Close ends them.
 func New(cfg Config, core Core, log *slog.Logger, reg prometheus.Registerer) (*Hub, error) {
-	cfg = cfg.WithDefaults()
+	cfg = cfg.withDefaults()
 	ctx, cancel := context.WithCancel(context.Background())
 	h := &Hub{
 		cfg: cfg, core: core, log: log, workers: cfg.Workers, cancel: cancel,

@@ -48,6 +48,9 @@ const (
 	maxUserTables = 64               // different rates that policies may name
 )
 
+// Default is the configuration when nothing is set.
+func Default() Config { return Config{}.withDefaults() }
+
 func (c Config) withDefaults() Config {
 	set(&c.MaxConnections, 100_000)
 	set(&c.PerAddress, 1000)
