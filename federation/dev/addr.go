@@ -48,3 +48,13 @@ func listen(addr, flag string) (net.Listener, error) {
 	}
 	return listener, nil
 }
+
+// free makes sure that an address can be listened on, so that the error can
+// name the flag to change.
+func free(addr, flag string) error {
+	listener, err := listen(addr, flag)
+	if err != nil {
+		return err
+	}
+	return listener.Close()
+}

@@ -66,7 +66,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		fmt.Fprint(stderr, usage)
 		flags.PrintDefaults()
 	}
-	flags.StringVar(&servers, "server", "ws://127.0.0.1:8080/v1/ws", "URLs of edges (ws, wss, tcp, tls), separated by commas; connections are spread over them")
+	flags.StringVar(&servers, "server", "ws://127.0.0.1:8080/v1/ws", "URLs of edges (ws, wss, tcp, tcps), separated by commas; connections are spread over them")
 	flags.StringVar(&o.token, "token", "", "token to connect with, the same for all connections")
 	flags.StringVar(&o.tokenKey, "token-key", "", "file with the key to sign a token for each connection: an Ed25519 private key as PEM, or an HS256 secret")
 	flags.StringVar(&o.tokenID, "token-key-id", "", "kid of these tokens")
@@ -111,9 +111,9 @@ func (o *options) addresses(servers, pids string) error {
 			if u.Path == "" || u.Path == "/" {
 				u.Path = "/v1/ws"
 			}
-		case "tcp", "tls":
+		case "tcp", "tcps":
 		default:
-			return fmt.Errorf("--server %q: begin with ws://, wss://, tcp:// or tls://", s)
+			return fmt.Errorf("--server %q: begin with ws://, wss://, tcp:// or tcps://", s)
 		}
 		o.servers = append(o.servers, u)
 	}

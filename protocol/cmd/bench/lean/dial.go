@@ -14,7 +14,7 @@ type Dialer struct {
 	// turn, so that a server's limit per address does not count all of them as
 	// one. 0 leaves the choice to the system.
 	Spread int
-	// TLS is used for tls: and wss: addresses.
+	// TLS is used for tcps: and wss: addresses.
 	TLS *tls.Config
 }
 
@@ -34,7 +34,7 @@ func (d Dialer) Dial(ctx context.Context, target *url.URL, n int) (net.Conn, err
 	if err != nil {
 		return nil, err
 	}
-	if target.Scheme != "wss" && target.Scheme != "tls" {
+	if target.Scheme != "wss" && target.Scheme != "tcps" {
 		return nc, nil
 	}
 	config := d.TLS.Clone()
@@ -44,7 +44,7 @@ func (d Dialer) Dial(ctx context.Context, target *url.URL, n int) (net.Conn, err
 	if config.ServerName == "" {
 		config.ServerName = target.Hostname()
 	}
-	if target.Scheme == "tls" {
+	if target.Scheme == "tcps" {
 		config.NextProtos = []string{"barrage/1"}
 	}
 	secure := tls.Client(nc, config)
