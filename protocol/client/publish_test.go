@@ -202,7 +202,7 @@ func TestAbandonedPublishDoesNotStopTheOnesBehindIt(t *testing.T) {
 		}
 		var v verdicts
 		publishAll(t, c, "lobby", 5, &v)
-		refuse = false
+		s.Do(func() { refuse = false })
 		settle(3 * time.Second)
 		wantLog(t, s, "lobby", 5)
 	})

@@ -206,12 +206,12 @@ func TestRoomThatMayNotBeJoined(t *testing.T) {
 		if _, err := c.Join(t.Context(), "lobby", client.JoinOptions{}, client.Events{}); !errors.Is(err, &protocol.Error{Code: protocol.Forbidden}) {
 			t.Fatalf("join: %v", err)
 		}
-		forbid = false
+		s.Do(func() { forbid = false })
 		_, got := join(t, c, "lobby", client.JoinOptions{})
 		if _, err := c.Join(t.Context(), "lobby", client.JoinOptions{}, client.Events{}); !errors.Is(err, &protocol.Error{Code: protocol.AlreadyJoined}) {
 			t.Fatalf("second join: %v", err)
 		}
-		forbid = true
+		s.Do(func() { forbid = true })
 		s.Break()
 		settle(time.Second)
 		states := got.stateList()
