@@ -84,9 +84,11 @@ func tallySection(body string) []byte {
 // cut.
 type cluster struct {
 	t      testing.TB
+	dir    string
 	mu     sync.Mutex
 	nodes  map[string]*member
-	cut    map[string]bool // nodes that reach nobody
+	cut    map[string]bool          // nodes that reach nobody
+	frozen map[string]chan struct{} // nodes whose writes wait until it is closed
 	shards []uint32
 	tune   func(*Config)
 }
@@ -106,7 +108,7 @@ func newCluster(t testing.TB, tune func(*Config), shards ...uint32) *cluster {
 	if len(shards) == 0 {
 		shards = []uint32{1}
 	}
-	c := &cluster{t: t, nodes: map[string]*member{}, cut: map[string]bool{}, shards: shards, tune: tune}
+	c := &cluster{t: t, dir: t.TempDir(), nodes: map[string]*member{}, cut: map[string]bool{}, frozen: map[string]chan struct{}{}, shards: shards, tune: tune}
 	t.Cleanup(func() {
 		for id := range c.nodes {
 			c.stop(id)
@@ -136,6 +138,34 @@ func (c *cluster) setCut(id string, cut bool) {
 	}
 }
 
+// freeze makes what a node sends wait, with its connections open.
+func (c *cluster) freeze(id string, on bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if on {
+		c.frozen[id] = make(chan struct{})
+	} else if ch := c.frozen[id]; ch != nil {
+		close(ch)
+		delete(c.frozen, id)
+	}
+}
+
+type freezable struct {
+	net.Conn
+	c  *cluster
+	id string
+}
+
+func (f *freezable) Write(p []byte) (int, error) {
+	f.c.mu.Lock()
+	wait := f.c.frozen[f.id]
+	f.c.mu.Unlock()
+	if wait != nil {
+		<-wait
+	}
+	return f.Conn.Write(p)
+}
+
 // open starts a node in dir; "" makes a directory.
 func (c *cluster) open(id, dir string, tune func(*Config)) (*member, error) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -143,7 +173,7 @@ func (c *cluster) open(id, dir string, tune func(*Config)) (*member, error) {
 		c.t.Fatal(err)
 	}
 	if dir == "" {
-		dir = filepath.Join(c.t.TempDir(), id)
+		dir = filepath.Join(c.dir, id)
 	}
 	return c.openAt(id, dir, ln, tune)
 }
@@ -170,10 +200,14 @@ func (c *cluster) openAt(id, dir string, ln net.Listener, tune func(*Config)) (*
 			}
 			var d net.Dialer
 			conn, err := d.DialContext(ctx, "tcp", addr)
-			if err == nil { // say who we are, as a certificate would
-				_, err = conn.Write(append([]byte{byte(len(id))}, id...))
+			if err != nil {
+				return nil, err
 			}
-			return conn, err
+			// Say who we are, as a certificate would.
+			if _, err = conn.Write(append([]byte{byte(len(id))}, id...)); err != nil {
+				return nil, err
+			}
+			return &freezable{Conn: conn, c: c, id: id}, nil
 		},
 		Heartbeat: 200 * time.Millisecond, SegmentBytes: 1 << 20, CacheBytes: 1 << 20,
 		SnapshotInterval: time.Hour,

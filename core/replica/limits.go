@@ -4,7 +4,7 @@ import "time"
 
 // Limits, each with its unit and where the number comes from.
 const (
-	// entryBytes closes a log entry. 256 messages of 128 bytes an entry cost a
+	// entryBytes closes a log entry; its last section may reach beyond. 256 messages of 128 bytes an entry cost a
 	// twenty-fourth of one an entry; beyond 64 KiB an fsync grows with the bytes.
 	entryBytes = 64 << 10
 	// MaxSection bounds one section, in bytes: the largest is a policy table.

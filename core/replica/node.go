@@ -124,8 +124,11 @@ func (n *Node) Close() error {
 		stopping.Go(func() { errs[i] = s.shutdown() })
 	}
 	stopping.Wait()
-	n.running.Wait()
 	err := errors.Join(errs...)
+	if errors.Is(err, errAbandoned) {
+		return err
+	}
+	n.running.Wait()
 	if n.store != nil {
 		err = errors.Join(err, n.store.close())
 	}
@@ -260,7 +263,7 @@ func (n *Node) watch(ctx context.Context) {
 		case now := <-tick.C:
 			for _, s := range n.shards {
 				if d := s.logs.hung(now); d > n.cfg.WriteTimeout {
-					n.fatal(fmt.Errorf("shard %d: a write to the log has been hanging for %s: look at the disk", s.id, d.Round(time.Second)))
+					n.fatal(fmt.Errorf("shard %d: a write to the log has been hanging for %s: look at the disk", s.id, d.Round(time.Millisecond)))
 				}
 			}
 			n.disk.check()

@@ -174,7 +174,7 @@ func (p *proposer) next() ([]section, bool) {
 		p.wake.Wait()
 	}
 	n, size := 0, 0
-	for n < len(p.queue) && (n == 0 || size+len(p.queue[n].bytes) <= entryBytes) {
+	for n < len(p.queue) && size < entryBytes {
 		size += len(p.queue[n].bytes)
 		n++
 	}

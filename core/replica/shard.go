@@ -164,7 +164,8 @@ func (s *Shard) startRaft() (err error) {
 	cfg.LeaderLeaseTimeout = n.cfg.Heartbeat * 4 / 5
 	cfg.CommitTimeout = 50 * time.Millisecond
 	cfg.MaxAppendEntries = appendEntries
-	cfg.BatchApplyCh = true
+	// BatchApplyCh stays off: entries are packed already, and what lies in that
+	// buffer when raft shuts down is never answered.
 	cfg.TrailingLogs = n.cfg.TrailingEntries
 	cfg.SnapshotThreshold = n.cfg.SnapshotEntries
 	cfg.SnapshotInterval = n.cfg.SnapshotInterval
@@ -182,6 +183,9 @@ func (s *Shard) closeTransport() {
 	_ = s.trans.Close() // always nil
 }
 
+// errAbandoned: a shard could not be stopped, and what it uses stays open.
+var errAbandoned = errors.New("left running")
+
 // shutdown stops raft and waits for it, unless a fatal error has stopped it.
 func (s *Shard) shutdown() error {
 	s.proposer.stop(ErrClosed)
@@ -197,7 +201,7 @@ func (s *Shard) shutdown() error {
 		case <-time.After(closeTimeout):
 			// A write hangs below raft. The process is about to end; closing the
 			// log would hang as well.
-			return fmt.Errorf("shard %d: %w", s.id, s.node.fatalErr())
+			return fmt.Errorf("shard %d: %w: %w", s.id, errAbandoned, s.node.fatalErr())
 		}
 	}
 	s.proposer.wait()
