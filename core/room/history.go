@@ -25,7 +25,8 @@ type Page struct {
 // Info returned it, at the time of the reader's snapshot or before.
 //
 // Errors: Trimmed (from is before First), Future (from is behind Head+1), with
-// First and Head; Corrupt.
+// First and Head; NotFound and EpochChanged (the room went between info and
+// snapshot); Corrupt; Unavailable (the reader's own error).
 func History(r machine.Reader, info Info, from uint64, limit, maxBytes int, reverse bool) (Page, *protocol.Error) {
 	if limit <= 0 || limit > protocol.MaxHistory {
 		limit = protocol.MaxHistory
@@ -75,8 +76,7 @@ func readOn(r machine.Reader, info Info, from uint64, limit, maxBytes int) (Page
 			return false, damaged(info, next)
 		}
 		if page.Count == 0 && b.first > from {
-			return false, outside(protocol.Trimmed, Info{First: b.first, Head: info.Head, Epoch: info.Epoch},
-				"history does not reach back to message %d any more", from)
+			return false, nil
 		}
 		seq := b.first
 		for run := b.records; len(run) > 0; seq++ {
@@ -101,7 +101,7 @@ func readOn(r machine.Reader, info Info, from uint64, limit, maxBytes int) (Page
 		return Page{}, err
 	}
 	if page.Count == 0 {
-		return Page{}, damaged(info, from)
+		return Page{}, missing(r, info, from)
 	}
 	page.More = next <= info.Head
 	page.CRC = protocol.CRC(page.Records)
@@ -115,7 +115,7 @@ func readBack(r machine.Reader, info Info, from uint64, limit, maxBytes int) (Pa
 	size, next := 0, from // next: the seq to come
 	err := scan(r, info, 0, from, true, func(b block) (bool, *protocol.Error) {
 		if b.last() < next {
-			return false, damaged(info, next)
+			return false, missing(r, info, next)
 		}
 		var records [][]byte
 		seq := b.first
@@ -149,7 +149,7 @@ func readBack(r machine.Reader, info Info, from uint64, limit, maxBytes int) (Pa
 		return Page{}, err
 	}
 	if page.Count == 0 {
-		return Page{}, damaged(info, from)
+		return Page{}, missing(r, info, from)
 	}
 	for i := len(runs) - 1; i >= 0; i-- {
 		page.Records = append(page.Records, runs[i]...)
@@ -158,6 +158,33 @@ func readBack(r machine.Reader, info Info, from uint64, limit, maxBytes int) (Pa
 	page.More = page.Start > info.First
 	page.CRC = protocol.CRC(page.Records)
 	return page, nil
+}
+
+// missing says why the block of a seq is not there: the store is later than the
+// info, or damaged.
+func missing(r machine.Reader, info Info, seq uint64) *protocol.Error {
+	k := append([]byte{keyRoom}, info.Room...)
+	value, ok, err := r.Get(k)
+	switch {
+	case err != nil:
+		return protocol.Errorf(protocol.Unavailable, "read history: %v", err)
+	case !ok:
+		return protocol.Errorf(protocol.NotFound, "the room was idle and is gone")
+	}
+	content, err := machine.OpenSeal(k, value)
+	if err != nil {
+		return damaged(info, seq)
+	}
+	now, ok := decodeRoom(info.Room, content)
+	switch {
+	case ok && now.epoch != info.Epoch:
+		return outside(protocol.EpochChanged, Info{First: now.first, Head: now.head, Epoch: now.epoch},
+			"the room was made anew since message %d", seq)
+	case ok && now.first > seq:
+		return outside(protocol.Trimmed, Info{First: now.first, Head: now.head, Epoch: now.epoch},
+			"history does not reach back to message %d any more", seq)
+	}
+	return damaged(info, seq)
 }
 
 // blockAt finds where the block begins that holds seq.

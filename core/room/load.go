@@ -89,26 +89,35 @@ func (s *Shard) loadHold(k, _ []byte) bool {
 }
 
 func (s *Shard) loadRoom(k, v []byte) bool {
-	f := fields{b: v}
-	r := &room{name: string(k), timer: -1}
-	r.epoch, r.created, r.active = f.uvarint(), int64(f.uvarint()), int64(f.uvarint())
-	r.first, r.head, r.keyFirst = f.uvarint(), f.uvarint(), f.uvarint()
-	r.tokens, r.tokensAt = int64(f.uvarint()), int64(f.uvarint())
-	r.version = f.uvarint()
-	due := int64(f.uvarint())
-	r.print = f.fixed64()
-	if f.bad || len(f.b) != 1 || r.first == 0 || r.keyFirst == 0 || r.first > r.head+1 || r.keyFirst > r.head+1 {
+	r, ok := decodeRoom(string(k), v)
+	if !ok {
 		return false
 	}
-	r.countsOnly = f.b[0]&1 != 0
-	r.path = appendRoomKey(nil, r.epoch, r.name)
 	if r.version == s.table.version {
 		r.policy = s.table.match(r.name)
 	}
 	s.rooms[r.name] = r
 	s.order.insert(r)
-	s.timers.set(r, due)
+	s.timers.set(r, r.due)
 	return true
+}
+
+// decodeRoom reads what storeRoom wrote.
+func decodeRoom(name string, v []byte) (*room, bool) {
+	f := fields{b: v}
+	r := &room{name: name, timer: -1}
+	r.epoch, r.created, r.active = f.uvarint(), int64(f.uvarint()), int64(f.uvarint())
+	r.first, r.head, r.keyFirst = f.uvarint(), f.uvarint(), f.uvarint()
+	r.tokens, r.tokensAt = int64(f.uvarint()), int64(f.uvarint())
+	r.version = f.uvarint()
+	r.due = int64(f.uvarint())
+	r.print = f.fixed64()
+	if f.bad || len(f.b) != 1 || r.first == 0 || r.keyFirst == 0 || r.first > r.head+1 || r.keyFirst > r.head+1 {
+		return nil, false
+	}
+	r.countsOnly = f.b[0]&1 != 0
+	r.path = appendRoomKey(nil, r.epoch, r.name)
+	return r, true
 }
 
 // loadBlock takes up a block where the one before ended.

@@ -328,7 +328,7 @@ func (r *room) adopt(t *table) bool {
 	before := r.print
 	r.policy = t.match(r.name)
 	r.version, r.print = t.version, r.policy.print
-	return before != 0 && before != r.print
+	return before != r.print
 }
 
 // touch prepares a room for a change by the entry being applied.
