@@ -54,13 +54,15 @@ func (*HelpRequested) Error() string { return "help requested" }
 // documents a field, short gives its flag a letter. Lists and maps may be given as a,b and k=v,k=v, lists of
 // anything else as YAML. A Secret has no flag, since others can read command
 // lines: it comes from BARRAGE_…, from the file named by BARRAGE_…_FILE or
-// --…-file, or from the YAML file.
+// --…-file, or from the YAML file. Only where the struct has a key …_file beside
+// the secret, which it then reads itself, is there a flag for the value.
 //
 // Nothing is guessed: unknown and repeated keys, durations without a unit,
 // negative numbers, and BARRAGE_ variables of cfg's sections that name no key
 // are errors, with file and line where there is one, all of them at once. Then
 // each section's Validate() error is called, if it has one, and cfg's. Every
-// error is a *UsageError, or *HelpRequested.
+// error is a *UsageError, or *HelpRequested. When nothing but a Validate refused,
+// cfg is filled and origins and rest are returned beside the error.
 func Load(name string, cfg any, args, environ []string) (Origins, []string, error) {
 	fields := fieldsOf(cfg)
 	origins := Origins{}
@@ -86,11 +88,11 @@ func Load(name string, cfg any, args, environ []string) (Origins, []string, erro
 	}
 	problems = append(problems, loadEnv(fields, env, origins)...)
 	problems = append(problems, loadFlags(fields, flags, origins)...)
-	if len(problems) == 0 {
-		problems = validate(reflect.ValueOf(cfg), "")
-	}
 	if len(problems) > 0 {
 		return nil, nil, &UsageError{errors.Join(problems...)}
+	}
+	if problems = validate(reflect.ValueOf(cfg), ""); len(problems) > 0 {
+		return origins, rest, &UsageError{errors.Join(problems...)}
 	}
 	return origins, rest, nil
 }

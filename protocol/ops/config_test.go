@@ -219,6 +219,14 @@ func TestSecretsAreReadAndNotShown(t *testing.T) {
 	}
 }
 
+func TestRefusedByValidationIsStillShown(t *testing.T) {
+	cfg := defaults()
+	origins, _, err := ops.Load("test", cfg, []string{"--limits-rooms=300"}, nil)
+	if err == nil || origins["limits.rooms"] != "--limits-rooms" || cfg.Limits.Rooms != 300 {
+		t.Errorf("got %v %v %+v", err, origins, cfg)
+	}
+}
+
 func TestSettingsAreInOrder(t *testing.T) {
 	cfg := defaults()
 	cfg.Labels = map[string]string{"b": "2", "a": "1"}
@@ -252,6 +260,16 @@ func TestHelpNamesEveryFlag(t *testing.T) {
 		if !strings.Contains(help.Text, want) {
 			t.Errorf("help does not hold %q:\n%s", want, help.Text)
 		}
+	}
+}
+
+func TestSecretWithAFileKeyOfItsOwnHasAFlag(t *testing.T) {
+	o := struct {
+		Token ops.Secret `yaml:"token"`
+		File  string     `yaml:"token_file"`
+	}{}
+	if _, err := ops.Flags("chat", &o, []string{"--token", "t", "--token-file", "f"}); err != nil || o.Token.Reveal() != "t" || o.File != "f" {
+		t.Errorf("got %q %q %v", o.Token.Reveal(), o.File, err)
 	}
 }
 

@@ -16,8 +16,8 @@ type field struct {
 	short  string // one-letter flag
 	help   string
 	value  reflect.Value // settable
-	secret bool
-	signed bool // tag negative:"ok"
+	secret bool          // is read from a file by flag and by variable …_FILE
+	signed bool          // tag negative:"ok"
 }
 
 var (
@@ -32,7 +32,23 @@ func fieldsOf(cfg any) []field {
 	if v.Kind() != reflect.Pointer || v.Elem().Kind() != reflect.Struct {
 		panic(fmt.Sprintf("ops: configuration is a %T, want a pointer to a struct", cfg))
 	}
-	return appendFields(nil, v.Elem(), "")
+	fields := appendFields(nil, v.Elem(), "")
+	keys := map[string]bool{}
+	for _, f := range fields {
+		keys[f.key] = true
+	}
+	flags := map[string]string{}
+	for i := range fields {
+		f := &fields[i]
+		if keys[f.key+"_file"] { // the command reads such a file itself
+			f.secret = false
+		}
+		if other, twice := flags[f.flag()]; twice {
+			panic(fmt.Sprintf("ops: %s and %s are both --%s", other, f.key, f.flag()))
+		}
+		flags[f.flag()] = f.key
+	}
+	return fields
 }
 
 func appendFields(fields []field, v reflect.Value, prefix string) []field {

@@ -66,17 +66,21 @@ func run(known Prototypes, args, environ []string, stdout io.Writer) error {
 	}
 	cfg := prototype()
 	origins, extra, err := ops.Load(o.For, cfg, rest, environ)
-	if err != nil {
-		return err
+	if err == nil && len(extra) > 0 {
+		err = ops.Usagef("unexpected argument %q", extra[0])
 	}
-	if len(extra) > 0 {
-		return ops.Usagef("unexpected argument %q", extra[0])
+	if verb == "show" && origins != nil { // also what would be refused
+		if werr := write(stdout, o.Output, ops.Settings(cfg, origins)); werr != nil {
+			return werr
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("%s would not start: %w", o.For, err)
 	}
 	if verb == "check" {
-		_, err := fmt.Fprintf(stdout, "the configuration of %s is valid\n", o.For)
-		return err
+		_, err = fmt.Fprintf(stdout, "the configuration of %s is valid\n", o.For)
 	}
-	return write(stdout, o.Output, ops.Settings(cfg, origins))
+	return err
 }
 
 func write(w io.Writer, format string, settings []ops.Setting) error {

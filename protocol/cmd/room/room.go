@@ -27,8 +27,8 @@ const usage = `Usage: barrage room COMMAND [flags]
   show     one room:             barrage room show ROOM
   history  its latest messages:  barrage room history ROOM [--limit N] [--from SEQ]
 
-The commands ask the core node at --server (or BARRAGE_ROOM_SERVER) with the
-credentials in --tls (or BARRAGE_ROOM_TLS); "barrage cert issue --role operator"
+The commands ask the core node at --server (or BARRAGE_CORE_SERVER) with the
+credentials in --tls (or BARRAGE_OPERATOR_TLS); "barrage cert issue --role operator"
 makes them.
 `
 
@@ -73,7 +73,7 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	verb := args[0]
 	o := options{Server: "127.0.0.1:7000", TLS: "operator", Output: "table", Timeout: 10 * time.Second, Limit: 100}
-	for name, target := range map[string]*string{"BARRAGE_ROOM_SERVER": &o.Server, "BARRAGE_ROOM_TLS": &o.TLS} {
+	for name, target := range map[string]*string{"BARRAGE_CORE_SERVER": &o.Server, "BARRAGE_OPERATOR_TLS": &o.TLS} {
 		if v := os.Getenv(name); v != "" {
 			*target = v
 		}
