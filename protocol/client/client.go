@@ -69,7 +69,8 @@ type Client struct {
 
 	mu sync.Mutex // guards everything below, and the fields of links, rooms and lanes
 
-	err       error // terminal; set once, then closed is closed
+	err       error // terminal, is ErrClosed; set once, then closed is closed
+	cause     error // what err wraps
 	state     State
 	ready     chan struct{} // closed at the first connection
 	everReady bool
@@ -119,9 +120,8 @@ func Dial(ctx context.Context, cfg Config) (*Client, error) {
 	case <-c.ready:
 		return c, nil
 	case <-c.closed:
-		err := c.terminal()
 		c.Close()
-		return nil, fmt.Errorf("connect: %w", err)
+		return nil, fmt.Errorf("connect: %w", c.cause)
 	case <-ctx.Done():
 		last := c.State().Err
 		c.Close()
@@ -210,12 +210,6 @@ func (c *Client) Reconnect() {
 	}
 }
 
-func (c *Client) terminal() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.err
-}
-
 // fail ends everything with err, unless it has ended already.
 func (c *Client) fail(err error) {
 	c.mu.Lock()
@@ -227,6 +221,7 @@ func (c *Client) failLocked(err error) {
 	if c.err != nil {
 		return
 	}
+	c.cause = err
 	if !errors.Is(err, ErrClosed) {
 		err = fmt.Errorf("%w: %w", ErrClosed, err)
 	}

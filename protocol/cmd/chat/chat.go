@@ -42,12 +42,16 @@ type options struct {
 // a goroutine that ends with in, which may be after Run has returned.
 func Run(ctx context.Context, args []string, in io.Reader, out io.Writer) error {
 	o := options{Server: DefaultServer, Room: "lobby"}
-	rest, err := ops.Flags("chat [flags]", &o, args)
+	rest, err := ops.Flags("chat [flags] [ROOM]", &o, args)
 	if err != nil {
 		return err
 	}
-	if len(rest) > 0 {
-		return ops.Usagef("chat takes no arguments, only flags; did you mean --room %s?", rest[0])
+	switch len(rest) {
+	case 0:
+	case 1:
+		o.Room = rest[0]
+	default:
+		return ops.Usagef("chat: one room at a time; /room takes you to another")
 	}
 	return run(ctx, o, nil, in, out)
 }
