@@ -74,6 +74,7 @@ type client struct {
 	next   uint64
 	err    error // why reading ended
 	came   chan struct{}
+	deaf   bool // heartbeats are not answered
 	paused bool
 	resume chan struct{}
 }
@@ -110,13 +111,13 @@ func enter(t testing.TB, e *Edge, format, name string) *client {
 
 func (c *client) read() {
 	for {
+		b, err := c.conn.ReadFrame()
 		c.mu.Lock()
-		paused := c.paused
+		paused, deaf := c.paused, c.deaf
 		c.mu.Unlock()
 		if paused {
 			<-c.resume
 		}
-		b, err := c.conn.ReadFrame()
 		var f *wire.ServerFrame
 		if err == nil {
 			f, err = protocol.DecodeServer(c.conn.Encoding(), b)
@@ -133,10 +134,17 @@ func (c *client) read() {
 		if err != nil {
 			return
 		}
-		if f.GetHeartbeat() != nil {
+		if f.GetHeartbeat() != nil && !deaf {
 			_ = c.write(&wire.ClientFrame{Command: &wire.ClientFrame_HeartbeatAck{HeartbeatAck: &wire.HeartbeatAck{}}})
 		}
 	}
+}
+
+// ignore stops answering heartbeats.
+func (c *client) ignore() {
+	c.mu.Lock()
+	c.deaf = true
+	c.mu.Unlock()
 }
 
 // pause stops reading after the next frame.
@@ -213,6 +221,7 @@ func (c *client) closed() *wire.Close {
 		defer c.mu.Unlock()
 		return c.err != nil
 	})
+	_ = c.conn.Close()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, f := range c.frames {
@@ -289,7 +298,9 @@ func (c *client) expect(room string, first, last uint64) {
 				}
 			}
 			if uint64(n) != last-first+1 {
-				c.t.Fatalf("got %d messages, want %d to %d (gaps %v)", n, first, last, gaps)
+				c.mu.Lock()
+				defer c.mu.Unlock()
+				c.t.Fatalf("got %d messages, want %d to %d (gaps %v, connection %v)", n, first, last, gaps, c.err)
 			}
 			return
 		}

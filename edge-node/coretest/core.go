@@ -264,10 +264,11 @@ func (r *room) append(body []byte) uint64 {
 	return r.head
 }
 
-// after returns the records after seq, at most limit.
-func (r *room) after(seq uint64, limit int) (first uint64, count int, records []byte) {
+// after returns the records after seq, at most limit and not
+// much more than size bytes.
+func (r *room) after(seq uint64, limit, size int) (first uint64, count int, records []byte) {
 	first = max(seq+1, r.first)
-	for s := first; s <= r.head && count < limit; s++ {
+	for s := first; s <= r.head && count < limit && (count == 0 || len(records) < size); s++ {
 		records = append(records, r.records[s-r.first]...)
 		count++
 	}

@@ -100,7 +100,7 @@ func (c *Core) feed(name string, r *room, s *subscription) (out []*rpc.FeedRespo
 		}}})
 		s.at = r.first - 1
 	}
-	if first, count, records := r.after(s.at, blockRecords); count > 0 {
+	if first, count, records := r.after(s.at, blockRecords, 64<<10); count > 0 {
 		s.at = first + uint64(count) - 1
 		out = append(out, &rpc.FeedResponse{Frame: &rpc.FeedResponse_Block{Block: &rpc.Block{
 			Room: name, Epoch: r.epoch, First: first, Count: uint32(count), Records: records, Crc: protocol.CRC(records),
@@ -132,7 +132,7 @@ func (c *Core) ReadHistory(_ context.Context, req *rpc.HistoryRequest) (*rpc.His
 	case from > r.head:
 		page.Code = uint32(protocol.Future)
 	default:
-		first, count, records := r.after(from-1, int(req.GetLimit()))
+		first, count, records := r.after(from-1, int(req.GetLimit()), int(req.GetMaxBytes()))
 		page.Start, page.Count, page.Records, page.Crc = first, uint32(count), records, protocol.CRC(records)
 		page.More = first+uint64(count) <= r.head
 	}

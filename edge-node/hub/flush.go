@@ -49,6 +49,7 @@ type flush struct {
 	images   [transport.NumFormats][]byte
 	push     bool // no messages: images go to everybody whatever their cursor
 	sticky   bool // push: members that are busy get the newest count later
+	cut      bool // there was more than one batch holds: go on at once
 	shards   []*shard
 	next     atomic.Int32 // the next shard to take
 	left     atomic.Int32 // shards not done
@@ -69,6 +70,7 @@ func (r *Room) flush() {
 		return
 	}
 	r.flushed, r.lastFlush, r.sweep = f.to, now, false
+	f.cut = f.to < r.tail.head
 	formats := r.formats
 	r.mu.Unlock()
 
@@ -112,7 +114,7 @@ func (f *flush) work() {
 			f.send(f.shards[i])
 		}
 		if f.left.Add(-1) == 0 && !f.push {
-			f.room.flushDone()
+			f.room.flushDone(f.cut)
 		}
 	}
 }
@@ -162,7 +164,7 @@ func (f *flush) send(s *shard) {
 }
 
 // flushDone goes on with what came meanwhile.
-func (r *Room) flushDone() {
+func (r *Room) flushDone(cut bool) {
 	now := r.hub.now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -170,7 +172,7 @@ func (r *Room) flushDone() {
 	if r.closed {
 		return
 	}
-	if r.sweep {
+	if r.sweep || cut {
 		r.queueFlush()
 	} else if r.flushed < r.tail.head {
 		if r.count == 0 {

@@ -57,7 +57,14 @@ func (h *Hub) page(ctx context.Context, room string, epoch, seq uint64) (*rpc.Hi
 		return nil, err
 	}
 	switch code := protocol.Code(page.GetCode()); code {
-	case protocol.OK, protocol.Trimmed, protocol.EpochChanged, protocol.Future, protocol.NotFound:
+	case protocol.OK:
+		records, _, count, err := protocol.SplitAtSize(page.GetRecords(), maxBatch)
+		if err != nil {
+			return nil, err
+		}
+		page.Records, page.Count = records, uint32(count)
+		return page, nil
+	case protocol.Trimmed, protocol.EpochChanged, protocol.Future, protocol.NotFound:
 		return page, nil
 	default:
 		return nil, &protocol.Error{Code: code, Message: "history cannot be read at the moment", RetryAfter: 1000}
