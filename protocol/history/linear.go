@@ -32,20 +32,19 @@ var logModel = porcupine.Model{
 
 // CheckLinearizable searches, room by room, for one order of all appends that
 // fits every call, answer and first sight in real time (Porcupine). It covers
-// rooms of at most 2,000 messages whose log was read whole, within limit in
-// all, and adds what it finds to report; the rooms it could not decide it
+// rooms of at most 2,000 messages whose log was read whole, spends at most limit
+// on each, and adds what it finds to report; the rooms it could not decide it
 // returns. An append without an answer may have happened at any time later.
 func CheckLinearizable(events []Event, limit time.Duration, report *Report) (undecided []string) {
 	scratch := &Report{}
 	rooms, names := gather(scratch, events)
-	deadline := time.Now().Add(limit)
 	for _, name := range names {
 		r := rooms[name]
 		if r.log == nil || r.log.First != 1 || len(r.sent) > maxLinear || r.log.Last > maxLinear {
 			undecided = append(undecided, name)
 			continue
 		}
-		switch porcupine.CheckOperationsTimeout(logModel, r.operations(), max(time.Until(deadline), time.Millisecond)) {
+		switch porcupine.CheckOperationsTimeout(logModel, r.operations(), limit) {
 		case porcupine.Illegal:
 			report.add(C1e, name, []Event{*r.log}, "no order of its %d appends fits all answers and sights", len(r.sent))
 		case porcupine.Unknown:

@@ -258,7 +258,7 @@ func (t *talk) roomState(s client.RoomState) {
 	t.screen.prompt(prompt)
 	switch {
 	case first:
-		t.screen.note("%s, %s here%s; /help tells what you can type", name, count(s.Members, "member", "members"), survives(s.Survive))
+		t.screen.note("%s, %s here%s; /help tells what you can type", name, count(max(s.Members, 1), "member", "members"), survives(s.Survive))
 	case back && s.Missed > 0:
 		t.screen.note("back, %s missed", count(s.Missed, "message", "messages"))
 	case back:
