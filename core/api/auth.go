@@ -78,11 +78,12 @@ func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 	if err := s.authorise(ctx, info.FullMethod); err != nil {
 		return nil, err
 	}
-	if info.FullMethod != rpc.Peer_Join_FullMethodName && info.FullMethod != rpc.Operator_DropNode_FullMethodName {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, callTimeout)
-		defer cancel()
+	timeout := callTimeout
+	if info.FullMethod == rpc.Peer_Join_FullMethodName || info.FullMethod == rpc.Operator_DropNode_FullMethodName {
+		timeout = joinTimeout
 	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
 	return handle(ctx, req)
 }
 
@@ -102,6 +103,11 @@ const (
 
 func forwarding(ctx context.Context, actor string) context.Context {
 	return metadata.AppendToOutgoingContext(ctx, metaForwarded, "1", metaActor, actor)
+}
+
+// delegating is for passing a whole request on.
+func delegating(ctx context.Context, actor string) context.Context {
+	return metadata.AppendToOutgoingContext(ctx, metaActor, actor)
 }
 
 // forwarded reports whether the call came from a core node that passes it on.

@@ -212,6 +212,9 @@ func (o operatorService) DropNode(ctx context.Context, req *rpc.RemoveNode) (*rp
 		return refusal(protocol.Forbidden, err.Error()), nil
 	}
 	who := actor(ctx)
+	if id == s.cfg.Self.GetId() {
+		return s.dropSelf(ctx, nodes, req)
+	}
 	drop := func(ctx context.Context, _ rpc.PeerClient, op rpc.OperatorClient) error {
 		res, err := op.DropNode(forwarding(ctx, who), req)
 		if err == nil && res.GetCode() != 0 {
@@ -239,6 +242,23 @@ func (o operatorService) DropNode(ctx context.Context, req *rpc.RemoveNode) (*rp
 		}
 	}
 	return s.change(ctx, &rpc.ControlCommand{Op: &rpc.ControlCommand_RemoveNode{RemoveNode: &rpc.RemoveNode{Id: id}}})
+}
+
+// dropSelf has another node drop this one: a node that is out hears nothing of
+// its shards any more, not even that it is out.
+func (s *Server) dropSelf(ctx context.Context, nodes []*rpc.NodeStatus, req *rpc.RemoveNode) (*rpc.ControlResult, error) {
+	s.StepDown(ctx, memberTimeout/2)
+	for _, n := range nodes {
+		if n.GetNode().GetId() == req.GetId() {
+			continue
+		}
+		conn, err := s.peers.conn(n.GetNode().GetAddress())
+		if err != nil {
+			return refusal(protocol.Unavailable, err.Error()), nil
+		}
+		return rpc.NewOperatorClient(conn).DropNode(delegating(ctx, actor(ctx)), req)
+	}
+	return refusal(protocol.Unavailable, "no other node answers"), nil
 }
 
 // dropHere removes a node from the shards that this node leads; if it is this
