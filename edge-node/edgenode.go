@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -142,9 +143,10 @@ func Start(ctx context.Context, cfg Config, opts Options) (_ *Edge, err error) {
 	if e.doors, err = openDoors(ctx, cfg); err != nil {
 		return nil, err
 	}
+	var sessions atomic.Pointer[session.Server]
 	e.core, err = upstream.Start(upstream.Config{
 		Nodes: cfg.Core, Edge: cfg.Name, Region: cfg.Region, Endpoints: e.Endpoints(), TTL: cfg.Lease, Hold: cfg.Hold,
-		Credentials: secure, Dial: opts.Dial, Sessions: e.count,
+		Credentials: secure, Dial: opts.Dial, Sessions: func() int { return sessions.Load().Count() },
 	}, opts.Log, opts.Registry)
 	if err != nil {
 		return nil, err
@@ -158,11 +160,10 @@ func Start(ctx context.Context, cfg Config, opts Options) (_ *Edge, err error) {
 	}
 	limits := cfg.Limits
 	limits.Region, limits.Edge = cfg.Region, cfg.Name
-	sessions, err := session.New(limits, e.core, e.hub, verifier, opts.Log, opts.Registry)
-	if err != nil {
+	if e.sessions, err = session.New(limits, e.core, e.hub, verifier, opts.Log, opts.Registry); err != nil {
 		return nil, err
 	}
-	e.sessions = sessions
+	sessions.Store(e.sessions)
 	if err := e.doors.open(e, opts); err != nil {
 		return nil, err
 	}
@@ -186,13 +187,6 @@ func (e *Edge) credentials(opts Options) (credentials.TransportCredentials, erro
 		return nil, fmt.Errorf("the certificate is for %s, this is edge %s", id, e.cfg.Name)
 	}
 	return credentials.NewTLS(c.ClientConfig(pki.Core, "h2")), nil
-}
-
-func (e *Edge) count() int {
-	if e.sessions == nil {
-		return 0
-	}
-	return e.sessions.Count()
 }
 
 // Endpoints are the URLs of this edge, as advertised or as it listens.

@@ -87,8 +87,13 @@ func (s *Server) Close() {
 	s.done.Wait()
 }
 
-// Count is how many clients are connected.
-func (s *Server) Count() int { return int(s.count.Load()) }
+// Count is how many clients are connected: none before there is a server.
+func (s *Server) Count() int {
+	if s == nil {
+		return 0
+	}
+	return int(s.count.Load())
+}
 
 // Accept is the transport's: it makes the session behind a connection, or
 // refuses it as cheaply as it can.
