@@ -64,19 +64,17 @@ func (r *remoteSet) close() {
 	<-r.done
 }
 
-// begin notes that a fetch is asked for, and says whether that is news.
-func (r *remoteSet) begin() bool {
+// begin notes that a fetch is asked for.
+func (r *remoteSet) begin() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.beginLocked()
+	r.beginLocked()
 }
 
-func (r *remoteSet) beginLocked() bool {
-	if r.fetching {
-		return false
+func (r *remoteSet) beginLocked() {
+	if !r.fetching {
+		r.fetching, r.tried = true, r.now()
 	}
-	r.fetching, r.tried = true, r.now()
-	return true
 }
 
 // run fetches at the start, every refresh, sooner after a failure, and when
@@ -179,11 +177,10 @@ func (r *remoteSet) lookup(algorithm, id string) (found []jwt.VerificationKey, r
 	if gap := r.tried.Add(minFetchGap).Sub(now); gap > 0 {
 		return nil, nil, unavailable(gap)
 	}
-	if r.beginLocked() {
-		select {
-		case r.wanted <- struct{}{}:
-		default: // run will see the one that is there
-		}
+	r.beginLocked()
+	select {
+	case r.wanted <- struct{}{}:
+	default: // run will see the one that is there
 	}
 	return nil, r.round, nil
 }

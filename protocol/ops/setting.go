@@ -64,8 +64,9 @@ func textOf(v reflect.Value) string {
 			}
 		}
 		return "{" + strings.Join(parts, ", ") + "}"
+	default:
+		return fmt.Sprint(v.Interface())
 	}
-	return fmt.Sprint(v.Interface())
 }
 
 // suggestion is "; did you mean x?" when one of the names is near.
