@@ -88,7 +88,7 @@ func serve(t *testing.T, s *clienttest.Server) (tcp, ws string) {
 	mux := http.NewServeMux()
 	mux.Handle(transport.WebSocketPath, web)
 	srv := transport.NewHTTPServer(mux)
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,8 +96,11 @@ func serve(t *testing.T, s *clienttest.Server) (tcp, ws string) {
 	t.Cleanup(func() {
 		stop()
 		_ = srv.Close()
-		<-served
-		<-served
+		for range cap(served) {
+			if err := <-served; err != nil && !errors.Is(err, http.ErrServerClosed) {
+				t.Error(err)
+			}
+		}
 		_ = l.Close()
 		_ = web.Close()
 		for range cap(pumps) { // all of them have ended

@@ -89,7 +89,8 @@ func TestWhatIsAllowedPasses(t *testing.T) {
 		},
 		"an unknown outcome, in the log": {
 			e(history.Send, "p", "m1", 0), e(history.Unknown, "p", "m1", 0),
-			{Kind: history.Log, Epoch: "a", First: 1, Last: 1}, e(history.Final, "", "m1", 1),
+			{Kind: history.Log, Epoch: "a", First: 1, Last: 1},
+			e(history.Final, "", "m1", 1),
 		},
 		"an unknown outcome, not in the log": {
 			e(history.Send, "p", "m1", 0), e(history.Unknown, "p", "m1", 0), {Kind: history.Log, Epoch: "a"},
@@ -99,7 +100,8 @@ func TestWhatIsAllowedPasses(t *testing.T) {
 		},
 		"an acknowledged message that was trimmed": {
 			e(history.Send, "p", "m1", 0), e(history.Ack, "p", "m1", 1), e(history.Send, "p", "m2", 0), e(history.Ack, "p", "m2", 2),
-			{Kind: history.Log, Epoch: "a", First: 2, Last: 2}, e(history.Final, "", "m2", 2),
+			{Kind: history.Log, Epoch: "a", First: 2, Last: 2},
+			e(history.Final, "", "m2", 2),
 		},
 		"a message sent again by the application": {
 			e(history.Send, "p", "m1", 0), e(history.Unknown, "p", "m1", 0), e(history.Send, "p", "m2", 0), e(history.Ack, "p", "m2", 1),

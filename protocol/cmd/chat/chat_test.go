@@ -139,7 +139,9 @@ func TestLostConnectionIsShown(t *testing.T) {
 			t.Errorf("the screen shows\n%s", got)
 		}
 		_ = c.keys.Close()
-		<-c.done
+		if err := <-c.done; err != nil {
+			t.Error(err)
+		}
 	})
 }
 
@@ -198,7 +200,9 @@ func TestRefusedMessageIsShown(t *testing.T) {
 		c.enter("hello")
 		c.want(t, welcome, `— not sent, this room is read-only for you: "hello"`)
 		_ = c.keys.Close()
-		<-c.done
+		if err := <-c.done; err != nil {
+			t.Error(err)
+		}
 	})
 }
 
@@ -267,8 +271,8 @@ func TestOtherPeoplesTextIsHarmless(t *testing.T) {
 
 func TestNamesKeepTheirColours(t *testing.T) {
 	s := &screen{painted: true}
-	if s.name("u1", "alice", false) != s.name("u1", "alice", false) || !strings.Contains(s.name("u1", "alice", false), fmt.Sprintf("38;5;%dm", colour("u1"))) {
-		t.Error("the colour of a name must be its user's")
+	if !strings.Contains(s.name("u1", "alice", false), fmt.Sprintf("38;5;%dm", colour("u1"))) {
+		t.Error("the colour of a name must be its user's, whatever the name")
 	}
 	if plain := (&screen{}).name("u1", "alice", true); plain != "alice" {
 		t.Errorf("without colours: %q", plain)
