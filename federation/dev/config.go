@@ -13,7 +13,7 @@ import (
 // Config of everything in one process.
 type Config struct {
 	Data    string        `yaml:"data" help:"directory to keep everything in; empty: a temporary one, removed at the end"`
-	HTTP    string        `yaml:"http" help:"address for the page and WebSocket; with regions, the first one's, the others count up from it"`
+	HTTP    string        `yaml:"http" help:"address for the page and WebSocket; with regions, the first one's, the others count up from it in tens"`
 	TCP     string        `yaml:"tcp" help:"address for raw TCP; with regions, the first one's"`
 	Regions []string      `yaml:"regions" help:"regions to simulate, such as eu,us,ap: a core node and an edge in each"`
 	Delay   time.Duration `yaml:"delay" help:"one-way delay between two regions; a round trip takes twice as long"`
@@ -24,6 +24,9 @@ type Config struct {
 const (
 	// maxRegions is what one process can simulate without being its own load.
 	maxRegions = 7
+	// portStep is between the ports of one region and the next: as for the
+	// defaults, HTTP and TCP of a region stand side by side.
+	portStep = 10
 	// maxDelay is half way around the world and back by satellite.
 	maxDelay = 600 * time.Millisecond
 )

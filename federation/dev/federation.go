@@ -98,10 +98,10 @@ func start(ctx context.Context, cfg Config, ca *pki.CA, log *slog.Logger) (_ *fe
 func (f *federation) place(i int, region string) error {
 	s := &site{region: region}
 	var err error
-	if s.http, err = next(f.cfg.HTTP, i); err != nil {
+	if s.http, err = next(f.cfg.HTTP, i*portStep); err != nil {
 		return ops.Usagef("--http: %w", err)
 	}
-	if s.tcp, err = next(f.cfg.TCP, i); err != nil {
+	if s.tcp, err = next(f.cfg.TCP, i*portStep); err != nil {
 		return ops.Usagef("--tcp: %w", err)
 	}
 	for flag, addr := range map[string]string{"--http": s.http, "--tcp": s.tcp} {

@@ -5,8 +5,8 @@
 const SUBPROTOCOL = 'barrage.v1.json';
 const RECENT = 30; // messages to see on a first join
 const DIAL_TIMEOUT = 10_000; // ms for a connection to stand
-const BACKOFF_FIRST = 250; // ms
-const BACKOFF_MOST = 15_000; // ms
+const BACKOFF_FIRST = 500; // ms; section 8
+const BACKOFF_MOST = 30_000; // ms
 const PUBLISH_TIMEOUT = 30_000; // ms, retries included
 const MAX_WAITING = 100; // publishes without an answer
 
@@ -85,7 +85,8 @@ export class Room {
       const commands = new Map(); // id → what to do with the reply
       let lastID = 0;
       let silence = setTimeout(() => finish(), DIAL_TIMEOUT);
-      let patience = DIAL_TIMEOUT;
+      let patience = DIAL_TIMEOUT; // ms of silence after which the connection is dead
+      let grace = 0; // the part of it that does not change with the heartbeat
       let done = false;
 
       const finish = () => {
@@ -98,10 +99,12 @@ export class Room {
         resolve(end);
       };
       const send = (frame) => socket.readyState === WebSocket.OPEN && socket.send(JSON.stringify(frame));
-      const call = (command) => new Promise((reply) => {
+      // ask calls reply before anything behind the reply is looked at.
+      const ask = (command, reply) => {
         commands.set(++lastID, reply);
         send({ id: lastID, ...command });
-      });
+      };
+      const call = (command) => new Promise((reply) => ask(command, reply));
 
       socket.onopen = async () => {
         let token = '';
@@ -112,19 +115,23 @@ export class Room {
         const others = (connected.endpoints ?? []).filter((e) => /^wss?:/.test(e));
         this.endpoints = [...new Set([url, ...others])];
         const { interval_ms = 25_000, timeout_ms = 10_000 } = connected.heartbeat ?? {};
-        patience = interval_ms + 2 * timeout_ms;
+        grace = 2 * timeout_ms;
+        patience = interval_ms + grace;
         this.on.connected?.(connected);
 
-        const since = this.seq === null ? { recent: RECENT } : { epoch: this.epoch, since: this.seq };
-        const joined = await call({ join: { room: this.room, ...since } });
-        if (joined.error) return fail(joined.error);
-        this.enter(joined.joined);
+        join(this.seq === null ? { recent: RECENT } : { epoch: this.epoch, since: this.seq });
+      };
+
+      const join = (position) => ask({ join: { room: this.room, ...position } }, ({ joined, error }) => {
+        if (error?.name === 'future') return join({});
+        if (error) return fail(error);
+        this.enter(joined);
         end.wasLive = true;
         this.call = call;
         this.sending = false;
         this.on.state?.('live');
         this.sendNext();
-      };
+      });
 
       const fail = (error) => {
         end.reason = error.message || error.name;
@@ -143,13 +150,13 @@ export class Room {
             commands.get(frame.id)?.(frame);
             commands.delete(frame.id);
           } else if (frame.batch) {
-            this.receive(frame.batch.messages ?? []);
+            if (!this.receive(frame.batch)) return finish(); // resume where the hole is
           } else if (frame.gap) {
             this.skip(frame.gap);
           } else if (frame.presence) {
             this.on.members?.(frame.presence.members ?? 0);
           } else if (frame.heartbeat) {
-            patience = (frame.heartbeat.interval_ms ?? patience) + 20_000;
+            if (frame.heartbeat.interval_ms) patience = frame.heartbeat.interval_ms + grace;
             send({ heartbeat_ack: {} });
           } else if (frame.reconnect) {
             hint(frame.reconnect);
@@ -179,26 +186,33 @@ export class Room {
     });
   }
 
-  // enter takes the answer to a join: where the room's log is, and what was
-  // missed.
-  enter({ epoch = '', head = 0, gap, members = 0, messages = [] }) {
-    if (gap) this.skip(gap);
-    if (this.seq === null || epoch !== this.epoch) this.seq = messages.length ? messages[0].seq - 1 : head;
+  // enter takes the answer to a join: where in the room's log we are, and what
+  // we missed (section 4.1).
+  enter({ epoch = '', head = 0, gap, recovered = false, members = 0, messages = [] }) {
+    if (gap) this.on.gap?.(gap);
+    if (messages.length) this.seq = messages[0].seq - 1;
+    else if (!recovered) this.seq = gap?.last ?? head;
     this.epoch = epoch;
     this.on.members?.(members);
-    this.receive(messages);
+    this.receive({ messages });
   }
 
-  receive(messages) {
+  // receive takes in consecutive messages and reports whether they continue
+  // what we have (section 4.2).
+  receive({ messages = [], merged, dropped }) {
     const news = messages.filter((m) => m.seq > this.seq);
-    if (!news.length) return;
+    if (!news.length) return true;
+    const holes = news.some((m, i) => m.seq !== (i ? news[i - 1].seq : this.seq) + 1);
+    if (holes && !merged && !dropped) return false;
     this.seq = news.at(-1).seq;
     this.on.messages?.(news);
+    return true;
   }
 
+  // skip takes a gap in: these messages will not come.
   skip(gap) {
-    if (gap.epoch && gap.epoch !== this.epoch) this.epoch = gap.epoch;
-    if (gap.last) this.seq = gap.last;
+    this.seq = gap.reason === 'epoch' ? 0 : gap.last;
+    if (gap.epoch) this.epoch = gap.epoch;
     this.on.gap?.(gap);
   }
 

@@ -1,0 +1,223 @@
+// An independent client: Node's own WebSocket and nothing of Barrage, written
+// from docs/protocol.md alone. It joins, publishes, retries, loses its
+// connection, resumes and is refused; the first thing that is not as the
+// document says ends it with an error.
+//
+//   node --experimental-websocket client.mjs ws://127.0.0.1:8080/v1/ws
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+
+const [url] = process.argv.slice(2);
+assert.ok(url, 'usage: node --experimental-websocket client.mjs URL');
+assert.ok(globalThis.WebSocket, 'this Node has no WebSocket: run it with --experimental-websocket');
+
+const PATIENCE = 10_000; // ms to wait for anything
+const room = `independent-${randomUUID()}`;
+
+const within = (promise, what) => {
+  let timer;
+  const late = new Promise((_, reject) => { timer = setTimeout(() => reject(new Error(`no ${what} within ${PATIENCE} ms`)), PATIENCE); });
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+};
+
+// Connection is one WebSocket. Replies are matched by id, pushes are kept.
+class Connection {
+  constructor() {
+    this.socket = new WebSocket(url, 'barrage.v1.json');
+    this.replies = new Map();
+    this.pushes = [];
+    this.waiters = [];
+    this.lastID = 0;
+    this.closed = new Promise((done) => { this.socket.onclose = done; });
+    this.socket.onmessage = ({ data }) => {
+      assert.equal(typeof data, 'string', 'barrage.v1.json is text (1.2)');
+      for (const line of data.split('\n').filter(Boolean)) this.take(JSON.parse(line));
+    };
+  }
+
+  open() {
+    return within(new Promise((done, fail) => {
+      this.socket.onopen = done;
+      this.socket.onerror = (event) => fail(new Error(`cannot connect to ${url}: ${event.message ?? ''}`));
+    }), 'open WebSocket');
+  }
+
+  take(frame) {
+    if (frame.heartbeat) this.socket.send('{"heartbeat_ack":{}}');
+    if (frame.id) {
+      assert.ok(this.replies.has(frame.id), `a reply to what was never asked: ${JSON.stringify(frame)}`);
+      this.replies.get(frame.id)(frame);
+      this.replies.delete(frame.id);
+      return;
+    }
+    this.pushes.push(frame);
+    this.waiters.splice(0).forEach((wake) => wake());
+  }
+
+  ask(command) {
+    const id = ++this.lastID;
+    const reply = new Promise((done) => this.replies.set(id, done));
+    this.socket.send(JSON.stringify({ id, ...command }));
+    return within(reply, `answer to ${JSON.stringify(command)}`);
+  }
+
+  // messages waits until n messages have been pushed.
+  async messages(n) {
+    for (;;) {
+      const all = this.pushes.flatMap((f) => f.batch?.messages ?? []);
+      if (all.length >= n) return all;
+      await within(new Promise((wake) => this.waiters.push(wake)), `message ${n}, only ${all.length}`);
+    }
+  }
+
+  async connect(token = 'anonymous:Independent') {
+    await this.open();
+    assert.equal(this.socket.protocol, 'barrage.v1.json', 'the subprotocol asked for (1)');
+    const { connected } = await this.ask({ connect: { token, client: 'independent/1.0' } });
+    assert.ok(connected?.session, 'connected names the session (3)');
+    return connected;
+  }
+
+  publish(text, key = randomUUID(), more = {}) {
+    return this.ask({ publish: { room, key, text, ...more } });
+  }
+}
+
+const steps = [];
+const step = (name, run) => steps.push({ name, run });
+
+let ada, position;
+
+step('connect tells the limits and the heartbeat', async () => {
+  ada = new Connection();
+  const { limits, heartbeat, user, region, edge, time_ms } = await ada.connect();
+  assert.equal(limits.frame_bytes, 65_536);
+  assert.equal(limits.key_window_ms, 120_000);
+  assert.ok(heartbeat.interval_ms > 0 && heartbeat.timeout_ms > 0);
+  assert.ok(user && region && edge);
+  assert.ok(Math.abs(time_ms - Date.now()) < 60_000, 'Unix milliseconds');
+});
+
+step('join enters a new room at its head', async () => {
+  const { joined } = await ada.ask({ join: { room } });
+  assert.equal(joined.room, room);
+  assert.ok(joined.epoch);
+  assert.equal(joined.head ?? 0, 0);
+  position = { epoch: joined.epoch, since: 0 };
+});
+
+step('publishes are numbered 1, 2, 3 and come back in a batch', async () => {
+  for (const n of [1, 2, 3]) {
+    const { published } = await ada.publish(`message ${n}`, randomUUID(), { order: n });
+    assert.equal(published.seq, n);
+    assert.equal(published.epoch, position.epoch);
+    assert.ok(['zone', 'region'].includes(published.survive));
+  }
+  const heard = await ada.messages(3);
+  assert.deepEqual(heard.map((m) => [m.seq, m.text]), [[1, 'message 1'], [2, 'message 2'], [3, 'message 3']]);
+  position.since = 3;
+});
+
+step('a retry under the same key returns the first one', async () => {
+  const key = randomUUID();
+  const first = await ada.publish('only once', key, { order: 4 });
+  const again = await ada.publish('only once', key, { order: 5 });
+  assert.equal(first.published.seq, 4);
+  assert.equal(again.published.seq, 4);
+  assert.equal(again.published.duplicate, true);
+  const other = await ada.publish('something else', key, { order: 6 });
+  assert.equal(other.error.name, 'key_conflict');
+  assert.equal(other.error.seq, 4);
+  assert.ok(!other.error.temporary);
+  await ada.messages(4);
+  position.since = 4;
+});
+
+step('what was missed comes once and in order after a resume', async () => {
+  ada.socket.close();
+  await within(ada.closed, 'close');
+  const bob = new Connection();
+  await bob.connect('anonymous:Bob');
+  await bob.ask({ join: { room } });
+  for (let n = 5; n <= 9; n++) assert.equal((await bob.publish(`missed ${n}`)).published.seq, n);
+  ada = new Connection();
+  await ada.connect();
+  const { joined } = await ada.ask({ join: { room, ...position } });
+  assert.equal(joined.recovered, true);
+  assert.equal(joined.gap, undefined);
+  assert.equal(joined.epoch, position.epoch);
+  const rest = await ada.messages(5 - (joined.messages?.length ?? 0));
+  const missed = [...joined.messages ?? [], ...rest];
+  assert.deepEqual(missed.map((m) => [m.seq, m.text]), [5, 6, 7, 8, 9].map((n) => [n, `missed ${n}`]));
+  assert.ok(missed.every((m) => m.sender && m.name === 'Bob'));
+  bob.socket.close();
+});
+
+step('history reads both ways', async () => {
+  const forward = (await ada.ask({ history: { room, from: 2, limit: 3 } })).messages;
+  assert.deepEqual(forward.messages.map((m) => m.seq), [2, 3, 4]);
+  assert.equal(forward.more, true);
+  const back = (await ada.ask({ history: { room, limit: 2, reverse: true } })).messages;
+  assert.deepEqual(back.messages.map((m) => m.seq), [8, 9]);
+  const beyond = await ada.ask({ history: { room, from: 100, limit: 1 } });
+  assert.equal(beyond.error.name, 'future');
+  assert.equal(beyond.error.head, 9);
+});
+
+step('an old epoch is told of, not misled', async () => {
+  const eve = new Connection();
+  await eve.connect('anonymous:Eve');
+  const { joined } = await eve.ask({ join: { room, epoch: 'zzzz', since: 3 } });
+  assert.ok(!joined.recovered);
+  assert.equal(joined.gap.reason, 'epoch');
+  assert.equal(joined.epoch, position.epoch);
+  eve.socket.close();
+});
+
+step('refusals have codes and leave the connection open', async () => {
+  assert.equal((await ada.ask({ join: { room: 'no spaces' } })).error.code, 102);
+  assert.equal((await ada.ask({ join: { room } })).error.name, 'already_joined');
+  assert.equal((await ada.ask({ publish: { room, key: 'with space', text: 'x' } })).error.name, 'bad_key');
+  assert.equal((await ada.ask({ connect: {} })).error.name, 'already_connected');
+  assert.equal((await ada.ask({ nothing: {} }).catch((e) => ({ error: { name: e.message } }))).error.name, 'unsupported');
+  assert.ok((await ada.ask({ ping: {} })).pong.time_ms > 0);
+});
+
+step('members and leave', async () => {
+  const { members } = await ada.ask({ members: { room, limit: 10 } });
+  assert.equal(members.total, 1);
+  assert.equal((await ada.ask({ leave: { room } })).left.room, room);
+  assert.equal((await ada.ask({ leave: { room } })).error.name, 'not_joined');
+  ada.socket.close();
+  await within(ada.closed, 'close');
+});
+
+// closes connects, sends one text and expects the connection to be closed.
+const closes = async (text, code, name) => {
+  const c = new Connection();
+  await c.open();
+  c.socket.send(text);
+  const event = await within(c.closed, `close after ${text}`);
+  assert.equal(event.code, code);
+  const last = c.pushes.at(-1);
+  assert.equal(last?.close?.code, code, `the last frame is close: ${JSON.stringify(last)}`);
+  assert.equal(last.close.name, name);
+};
+
+step('a bad token is refused for good', () => closes('{"id":1,"connect":{"token":"eyJhbGciOiJub25lIn0.e30."}}', 4301, 'unauthenticated'));
+step('nothing comes before connect', () => closes(`{"id":1,"join":{"room":"${room}"}}`, 4303, 'not_connected'));
+step('what is not JSON ends the connection', () => closes('{"id":1,', 4300, 'malformed'));
+
+let passed = 0;
+for (const { name, run } of steps) {
+  try {
+    await run();
+  } catch (error) {
+    console.error(`not ok - ${name}\n${error.stack}`);
+    process.exit(1);
+  }
+  passed++;
+  console.log(`ok - ${name}`);
+}
+console.log(`${passed} passed, 0 failed`);
+process.exit(0);
