@@ -88,7 +88,7 @@ type cluster struct {
 	mu     sync.Mutex
 	nodes  map[string]*member
 	cut    map[string]bool          // nodes that reach nobody
-	frozen map[string]chan struct{} // nodes whose writes wait until it is closed
+	frozen map[string]chan struct{} // links ("from>to") whose writes wait until it is closed
 	shards []uint32
 	tune   func(*Config)
 }
@@ -138,27 +138,28 @@ func (c *cluster) setCut(id string, cut bool) {
 	}
 }
 
-// freeze makes what a node sends wait, with its connections open.
-func (c *cluster) freeze(id string, on bool) {
+// freeze makes what one node sends to another wait, with the connections open.
+func (c *cluster) freeze(from, to string, on bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	link := from + ">" + to
 	if on {
-		c.frozen[id] = make(chan struct{})
-	} else if ch := c.frozen[id]; ch != nil {
+		c.frozen[link] = make(chan struct{})
+	} else if ch := c.frozen[link]; ch != nil {
 		close(ch)
-		delete(c.frozen, id)
+		delete(c.frozen, link)
 	}
 }
 
 type freezable struct {
 	net.Conn
-	c  *cluster
-	id string
+	c    *cluster
+	link string
 }
 
 func (f *freezable) Write(p []byte) (int, error) {
 	f.c.mu.Lock()
-	wait := f.c.frozen[f.id]
+	wait := f.c.frozen[f.link]
 	f.c.mu.Unlock()
 	if wait != nil {
 		<-wait
@@ -207,9 +208,9 @@ func (c *cluster) openAt(id, dir string, ln net.Listener, tune func(*Config)) (*
 			if _, err = conn.Write(append([]byte{byte(len(id))}, id...)); err != nil {
 				return nil, err
 			}
-			return &freezable{Conn: conn, c: c, id: id}, nil
+			return &freezable{Conn: conn, c: c, link: id + ">" + c.idAt(addr)}, nil
 		},
-		Heartbeat: 200 * time.Millisecond, SegmentBytes: 1 << 20, CacheBytes: 1 << 20,
+		Heartbeat: 300 * time.Millisecond, SegmentBytes: 1 << 20, CacheBytes: 1 << 20,
 		SnapshotInterval: time.Hour,
 		Fatal:            func(err error) { m.fatal <- err },
 	}
@@ -335,10 +336,10 @@ func one(t testing.TB, tune func(*Config)) (*cluster, *member) {
 
 func eventually(t testing.TB, what string, f func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(15 * time.Second)
+	deadline := time.Now().Add(30 * time.Second)
 	for !f() {
 		if time.Now().After(deadline) {
-			t.Fatalf("not within 15 s: %s", what)
+			t.Fatalf("not within 30 s: %s", what)
 		}
 		time.Sleep(2 * time.Millisecond) // polling, bounded by the deadline
 	}
@@ -427,4 +428,11 @@ func dump(m *member, shard uint32) []byte {
 func count(m *member, shard uint32) (n uint64) {
 	m.Shard(shard).View(func(mm machine.Machine, _ machine.Reader) { n = mm.(*tally).count })
 	return n
+}
+
+func removeAll(t testing.TB, path string) {
+	t.Helper()
+	if err := os.RemoveAll(path); err != nil {
+		t.Fatal(err)
+	}
 }

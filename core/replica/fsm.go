@@ -106,9 +106,14 @@ func (s *Shard) applyLocked(logs []*raft.Log, out []any) (done []applied, err er
 
 // Snapshot costs nothing: the state is in the store.
 func (f fsm) Snapshot() (raft.FSMSnapshot, error) {
-	f.view.RLock()
-	defer f.view.RUnlock()
-	return ownSnapshot{f.Shard}, f.broken
+	return ownSnapshot{f.Shard}, f.stopped()
+}
+
+// stopped says why nothing is applied any more, nil if things are.
+func (s *Shard) stopped() error {
+	s.view.RLock()
+	defer s.view.RUnlock()
+	return s.broken
 }
 
 type ownSnapshot struct{ *Shard }
@@ -168,6 +173,12 @@ func (s *Shard) restore(src io.Reader) error {
 	if old.index >= h.applied {
 		// A crash came between switching the state and marking it: raft asks
 		// again for what the state holds already.
+		if err := s.stopped(); err != nil {
+			return err
+		}
+		if err := s.node.store.raiseFloor(s.id, old.index); err != nil {
+			return err
+		}
 		return s.snaps.installed()
 	}
 	next := position{generation: old.generation + 1, index: h.applied, term: h.term, restored: h.applied}
@@ -206,15 +217,12 @@ func (s *Shard) restore(src io.Reader) error {
 
 // switchTo makes next the state, with the machine loaded already.
 func (s *Shard) switchTo(next position) error {
-	if err := s.node.store.db.Set(metaKey(s.id, keyPosition), next.append(nil), pebble.Sync); err != nil {
+	if err := s.node.store.switchTo(s.id, next); err != nil {
 		return err
 	}
 	s.setPosition(next)
 	s.due.Store(s.machine.Due())
 	if err := s.node.cfg.hooks.at("switched"); err != nil {
-		return err
-	}
-	if err := s.node.store.raiseFloor(s.id, next.index); err != nil {
 		return err
 	}
 	if err := s.snaps.installed(); err != nil {

@@ -125,9 +125,17 @@ type DiskLimits struct {
 
 // hooks inject faults where a test wants them. Nil functions are not called.
 type hooks struct {
-	store  func() error                // before the log is written
-	failAt func(step string) error     // at the steps of installing a snapshot
-	statfs func() (free, total uint64) // instead of asking the file system
+	store   func() error                // before the log is written
+	failAt  func(step string) error     // at the steps of installing a snapshot
+	statfs  func() (free, total uint64) // instead of asking the file system
+	request int64                       // instead of maxRequest
+}
+
+func (h *hooks) requestBound() int64 {
+	if h.request != 0 {
+		return h.request
+	}
+	return maxRequest
 }
 
 func (h *hooks) at(step string) error {

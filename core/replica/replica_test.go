@@ -10,6 +10,7 @@ import (
 )
 
 func TestSectionsAreCommittedInOrderOnEveryNode(t *testing.T) {
+	t.Parallel()
 	c := three(t, nil, 0, 1)
 	for i := range 100 {
 		c.put(1, fmt.Sprint("n", i))
@@ -25,6 +26,7 @@ func TestSectionsAreCommittedInOrderOnEveryNode(t *testing.T) {
 }
 
 func TestDoneTellsPositionAndEffectsInSubmitOrder(t *testing.T) {
+	t.Parallel()
 	c, m := one(t, nil)
 	_ = c
 	const n = 5000
@@ -60,6 +62,7 @@ func TestDoneTellsPositionAndEffectsInSubmitOrder(t *testing.T) {
 }
 
 func TestFollowerRefusesAtOnce(t *testing.T) {
+	t.Parallel()
 	c := three(t, nil)
 	f := c.followers(1)[0]
 	if got := submit(f, 1, "x"); !errors.Is(got.err, ErrNotLeader) {
@@ -75,6 +78,7 @@ func TestFollowerRefusesAtOnce(t *testing.T) {
 }
 
 func TestLeaderLossAnswersEverythingOnceAndTheRestGoesOn(t *testing.T) {
+	t.Parallel()
 	c := three(t, nil)
 	c.put(1, "before")
 	old := c.leader(1)
@@ -103,6 +107,7 @@ func TestLeaderLossAnswersEverythingOnceAndTheRestGoesOn(t *testing.T) {
 }
 
 func TestRestartReplaysOnlyWhatIsMissing(t *testing.T) {
+	t.Parallel()
 	c, m := one(t, nil)
 	for i := range 200 {
 		c.put(1, fmt.Sprint(i))
@@ -121,6 +126,7 @@ func TestRestartReplaysOnlyWhatIsMissing(t *testing.T) {
 }
 
 func TestRestartAppliesWhatTheStoreHadNotKept(t *testing.T) {
+	t.Parallel()
 	c, m := one(t, nil)
 	for i := range 50 {
 		c.put(1, fmt.Sprint(i))
@@ -137,6 +143,7 @@ func TestRestartAppliesWhatTheStoreHadNotKept(t *testing.T) {
 }
 
 func TestNewNodeCatchesUpBySnapshotAfterTruncation(t *testing.T) {
+	t.Parallel()
 	c := three(t, func(cfg *Config) { cfg.TrailingEntries = 10 })
 	for i := range 300 {
 		c.put(1, fmt.Sprint(i))
@@ -167,6 +174,7 @@ func TestNewNodeCatchesUpBySnapshotAfterTruncation(t *testing.T) {
 }
 
 func TestMembership(t *testing.T) {
+	t.Parallel()
 	c := three(t, nil)
 	d := c.must(c.open("d", "", nil))
 	leader := c.leader(1)
@@ -202,6 +210,7 @@ func TestMembership(t *testing.T) {
 // Without the empty entry behind a commit, a follower of a quiet group hears of
 // it one to two CommitTimeouts (50 ms) later.
 func TestFollowerHearsOfACommitAtOnce(t *testing.T) {
+	t.Parallel()
 	c := three(t, nil)
 	f, leader := c.followers(1)[0], c.leader(1)
 	times := func(m *member) chan time.Time {

@@ -66,6 +66,7 @@ func readAll(b []byte) (map[string]string, error) {
 }
 
 func TestASnapshotStreamCarriesExactlyTheShard(t *testing.T) {
+	t.Parallel()
 	for _, pairs := range []int{0, 1, 5000} {
 		b, want := streamOf(t, pairs)
 		got, err := readAll(b)
@@ -81,6 +82,7 @@ func TestASnapshotStreamCarriesExactlyTheShard(t *testing.T) {
 }
 
 func TestADamagedSnapshotIsNeverTaken(t *testing.T) {
+	t.Parallel()
 	b, _ := streamOf(t, 20)
 	for i := range b {
 		if _, err := readAll(b[:i]); !errors.Is(err, ErrCorrupt) {
@@ -122,8 +124,13 @@ var errCrash = errors.New("crash")
 // A node that ends at any step of installing a snapshot has the old state or
 // the new one when it starts again, catches up, and leaves nothing behind.
 func TestInstallingASnapshotSurvivesACrashAtEveryStep(t *testing.T) {
+	t.Parallel()
 	for _, step := range []string{"chunk", "loaded", "switched", "marked"} {
+		if testing.Short() && step != "switched" {
+			continue
+		}
 		t.Run(step, func(t *testing.T) {
+			t.Parallel()
 			c := newCluster(t, func(cfg *Config) { cfg.TrailingEntries = 5 })
 			a := c.must(c.open("a", "", nil))
 			if err := a.Bootstrap([]Peer{{ID: "a", Address: a.cfg.Address, Voter: true}}); err != nil {
@@ -131,7 +138,7 @@ func TestInstallingASnapshotSurvivesACrashAtEveryStep(t *testing.T) {
 			}
 			c.leader(1)
 			big := string(make([]byte, 400<<10)) // several batches of a restore
-			for i := range 20 {
+			for i := range 6 {
 				c.put(1, fmt.Sprint(i, big))
 			}
 			if err := a.Shard(1).Snapshot(t.Context()); err != nil {
@@ -178,6 +185,7 @@ func TestInstallingASnapshotSurvivesACrashAtEveryStep(t *testing.T) {
 // A reader that was opened before a snapshot was installed goes on reading
 // what it began with.
 func TestAReaderSeesOneMoment(t *testing.T) {
+	t.Parallel()
 	c, m := one(t, nil)
 	c.put(1, "first")
 	r, closer := m.Shard(1).Reader()
@@ -203,6 +211,7 @@ func TestAReaderSeesOneMoment(t *testing.T) {
 }
 
 func TestALostStateStoreIsNoticed(t *testing.T) {
+	t.Parallel()
 	c, m := one(t, func(cfg *Config) { cfg.TrailingEntries = 5 })
 	for i := range 50 {
 		c.put(1, fmt.Sprint(i))
@@ -218,6 +227,7 @@ func TestALostStateStoreIsNoticed(t *testing.T) {
 }
 
 func TestADamagedMarkIsNoticed(t *testing.T) {
+	t.Parallel()
 	c, m := one(t, nil)
 	c.put(1, "x")
 	if err := m.Shard(1).Snapshot(t.Context()); err != nil {

@@ -32,7 +32,7 @@ const (
 	positionLen     = 1 + 4 + 8 + 8 + 8
 	keyPosition     = 's'
 	keyFloor        = 'f'
-	maxBatchBytes   = 4 << 20 // of writes while a snapshot is loaded
+	maxBatchBytes   = 1 << 20 // of writes while a snapshot is loaded
 	memTableBytes   = 16 << 20
 	storeOpenFiles  = 512
 	storeFormat     = pebble.FormatNewest
@@ -75,9 +75,6 @@ func openStore(dir string, cacheBytes int64, log *slog.Logger, fatal func(error)
 }
 
 func (s *store) close() error { return s.db.Close() }
-
-// sync makes everything committed so far durable.
-func (s *store) sync() error { return s.db.LogData(nil, pebble.Sync) }
 
 func prefix(shard, generation uint32) []byte {
 	return binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint16(make([]byte, 0, prefixLen), uint16(shard)), generation)
@@ -135,6 +132,19 @@ func (s *store) floor(shard uint32) (uint64, error) {
 // go: everything committed before lies before it in the store's own log.
 func (s *store) raiseFloor(shard uint32, index uint64) error {
 	return s.db.Set(metaKey(shard, keyFloor), binary.BigEndian.AppendUint64(nil, index), pebble.Sync)
+}
+
+// switchTo makes another position the shard's, with all that was written for
+// it, durably and in one write.
+func (s *store) switchTo(shard uint32, to position) error {
+	b := s.db.NewBatch()
+	err := errors.Join(
+		b.Set(metaKey(shard, keyPosition), to.append(nil), nil),
+		b.Set(metaKey(shard, keyFloor), binary.BigEndian.AppendUint64(nil, to.index), nil))
+	if err == nil {
+		err = b.Commit(pebble.Sync)
+	}
+	return errors.Join(err, b.Close())
 }
 
 // purge removes every generation of the shard but keep.

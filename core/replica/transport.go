@@ -76,7 +76,7 @@ func (c *raftConn) Read(p []byte) (int, error) {
 }
 
 func (c *raftConn) Write(p []byte) (int, error) {
-	c.budget, c.fresh = maxRequest, true
+	c.budget, c.fresh = c.layer.node.cfg.hooks.requestBound(), true
 	return c.Conn.Write(p)
 }
 
@@ -208,7 +208,7 @@ func (n *Node) handoff(conn net.Conn) error {
 	if !stop() || conn.SetReadDeadline(time.Time{}) != nil {
 		return ErrClosed
 	}
-	c := &raftConn{Conn: conn, r: r, layer: s.layer, in: true, budget: maxRequest, fresh: true}
+	c := &raftConn{Conn: conn, r: r, layer: s.layer, in: true, budget: n.cfg.hooks.requestBound(), fresh: true}
 	if err := s.layer.remember(c); err != nil {
 		n.metrics.conns.WithLabelValues("too_many").Inc()
 		return err

@@ -28,6 +28,7 @@ func shardHeader(id uint64, rest ...byte) []byte {
 }
 
 func TestRaftPortClosesOnWhatIsNotRaft(t *testing.T) {
+	t.Parallel()
 	c, m := one(t, nil)
 	c.put(1, "x")
 	term, last := m.Shard(1).raft.CurrentTerm(), m.Shard(1).raft.LastIndex()
@@ -56,9 +57,11 @@ func TestRaftPortClosesOnWhatIsNotRaft(t *testing.T) {
 }
 
 func TestARaftRequestIsBounded(t *testing.T) {
+	t.Parallel()
 	us, them := net.Pipe()
 	defer us.Close()
-	_, m := one(t, nil)
+	const bound = 4 << 20
+	_, m := one(t, func(cfg *Config) { cfg.hooks.request = bound })
 	m.Handoff(them)
 	us.SetDeadline(time.Now().Add(30 * time.Second))
 	// AppendEntries whose first field is a byte string of 4 GiB.
@@ -66,20 +69,21 @@ func TestARaftRequestIsBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	sent := 0
-	chunk := make([]byte, 1<<20)
-	for sent <= 2*maxRequest {
+	chunk := make([]byte, 1<<16)
+	for sent <= 2*bound {
 		n, err := us.Write(chunk)
 		sent += n
 		if err != nil {
 			break
 		}
 	}
-	if sent > maxRequest+1<<20 {
+	if sent > bound+1<<20 {
 		t.Fatalf("%d bytes of one request were taken", sent)
 	}
 }
 
 func TestClosingDoesNotWaitForASilentPeer(t *testing.T) {
+	t.Parallel()
 	c, m := one(t, nil)
 	us, them := net.Pipe()
 	defer us.Close()
