@@ -14,6 +14,7 @@ import (
 	"math/rand/v2"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/barrage-im/barrage/protocol"
 	"github.com/barrage-im/barrage/protocol/wire"
@@ -64,6 +65,8 @@ type Client struct {
 	queue  *eventQueue
 	kick   chan struct{} // wakes manage
 	closed chan struct{} // closed with err set
+
+	asking sync.Mutex // held while Config.Token runs
 
 	wg sync.WaitGroup // manage, deliver, and the links' and dials' goroutines
 
@@ -142,6 +145,9 @@ func (cfg *Config) complete() error {
 	if cfg.PublishTimeout < 0 || cfg.PublishTimeout > protocol.MaxPublishTimeout {
 		return fmt.Errorf("client: Config.PublishTimeout is %v; it must be positive and at most %v, so that a retry is always recognised",
 			cfg.PublishTimeout, protocol.MaxPublishTimeout)
+	}
+	if !utf8.ValidString(cfg.Client) || !utf8.ValidString(cfg.Network) {
+		return errors.New("client: Config.Client and Config.Network must be UTF-8")
 	}
 	if cfg.MaxPending <= 0 {
 		cfg.MaxPending = defaultMaxPending

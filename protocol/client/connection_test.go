@@ -313,3 +313,54 @@ func TestSlowMoveDoesNotHoldPublishesUp(t *testing.T) {
 		}
 	})
 }
+
+func TestNewEdgeThatDiesDuringAMove(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := clienttest.New()
+		s.Command = func(endpoint string, f *wire.ClientFrame) *wire.ServerFrame {
+			if endpoint == edgeB && f.GetJoin().GetRoom() == "two" {
+				return clienttest.Refusal(&protocol.Error{Code: protocol.Unavailable, RetryAfter: 2000})
+			}
+			return nil
+		}
+		c := dial(t, s)
+		_, one := join(t, c, "one", client.JoinOptions{})
+		_, two := join(t, c, "two", client.JoinOptions{})
+		s.Push(edgeA, &wire.ServerFrame{Body: &wire.ServerFrame_Reconnect{Reconnect: &wire.Reconnect{Endpoints: []string{edgeB}}}})
+		settle(time.Second) // room one has moved, room two has not
+		for range 3 {
+			s.Append("one", &wire.Message{})
+			s.Append("two", &wire.Message{})
+		}
+		s.Down(edgeB)
+		for range 3 {
+			s.Append("one", &wire.Message{})
+			s.Append("two", &wire.Message{})
+		}
+		settle(time.Minute)
+		wantSeqs(t, one, upTo(6))
+		wantSeqs(t, two, upTo(6))
+		if states := two.stateList(); states[len(states)-1].Err != nil || !states[len(states)-1].Joined {
+			t.Errorf("room two ended as %+v", states)
+		}
+	})
+}
+
+// An edge that refuses us for good is no reason to give up one that does not.
+func TestMoveToAnEdgeThatRefuses(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := clienttest.New()
+		s.Connect = func(endpoint string, _ *wire.Connect) *wire.ServerFrame {
+			if endpoint == edgeB {
+				return clienttest.CloseFrame(protocol.CloseVersion, nil)
+			}
+			return nil
+		}
+		c := dial(t, s)
+		s.Push(edgeA, &wire.ServerFrame{Body: &wire.ServerFrame_Reconnect{Reconnect: &wire.Reconnect{Endpoints: []string{edgeB}}}})
+		settle(time.Minute)
+		if st := c.State(); st.Phase != client.Connected || st.Endpoint != edgeA {
+			t.Errorf("state %+v", st)
+		}
+	})
+}

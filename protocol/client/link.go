@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"time"
+	"unicode/utf8"
 
 	"github.com/barrage-im/barrage/protocol"
 	"github.com/barrage-im/barrage/protocol/wire"
@@ -56,9 +57,9 @@ type answer struct {
 func (c *Client) connect(ctx context.Context, endpoint string, resume string) (*link, error) {
 	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
 	defer cancel()
-	token, err := c.cfg.Token(ctx)
+	token, err := c.token(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("get a token: %w", err)
+		return nil, err
 	}
 	conn, err := c.cfg.Dialer.Dial(ctx, endpoint)
 	if err != nil {
@@ -78,6 +79,20 @@ func (c *Client) connect(ctx context.Context, endpoint string, resume string) (*
 		return nil, fmt.Errorf("connect to %s: %w", endpoint, err)
 	}
 	return l, nil
+}
+
+// token asks the application for a token.
+func (c *Client) token(ctx context.Context) (string, error) {
+	c.asking.Lock()
+	defer c.asking.Unlock()
+	token, err := c.cfg.Token(ctx)
+	if err != nil {
+		return "", fmt.Errorf("get a token: %w", err)
+	}
+	if len(token) > protocol.MaxToken || !utf8.ValidString(token) {
+		return "", &closedError{Err: protocol.Errorf(protocol.TokenInvalid, "a token is text of at most %d bytes; Config.Token returned %d bytes", protocol.MaxToken, len(token))}
+	}
+	return token, nil
 }
 
 func (c *Client) introduce(l *link, token, resume string) error {
@@ -148,7 +163,7 @@ type closedError struct {
 	hint *wire.Reconnect
 }
 
-func (e *closedError) Error() string { return "closed by the server: " + e.Err.Error() }
+func (e *closedError) Error() string { return "refused: " + e.Err.Error() }
 func (e *closedError) Unwrap() error { return e.Err }
 
 // start starts the goroutines of an accepted link.
@@ -225,6 +240,14 @@ func (c *Client) sendLocked(l *link, f *wire.ClientFrame, a answer) {
 		l.answers[f.GetId()] = a
 	}
 	l.flush()
+}
+
+// frameBytes is the largest frame that may be sent.
+func (l *link) frameBytes() int {
+	if n := l.info.Limits.FrameBytes; n > 0 {
+		return min(n, protocol.MaxClientFrame)
+	}
+	return protocol.MaxClientFrame
 }
 
 func (l *link) flush() {

@@ -2,6 +2,7 @@ package client
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/barrage-im/barrage/protocol/wire"
@@ -204,6 +205,9 @@ func (c *Client) promoteLocked(now time.Time) {
 	c.next, c.current, c.draining = nil, nil, false
 	if old != nil {
 		c.unsendLocked(old)
+		for _, r := range c.rooms {
+			r.forgetLocked(old)
+		}
 		c.dropLocked(old, errMoved)
 	}
 	c.takeOverLocked(l, true)
@@ -217,11 +221,17 @@ func (c *Client) lostLocked(l *link) {
 	switch l {
 	case c.next:
 		c.next, c.draining = nil, false
+		moved := false
 		for _, r := range c.rooms {
+			moved = moved || r.owner == l
 			r.forgetLocked(l)
 		}
 		c.againLocked(l.endpoint, l.err, false)
-		if c.err == nil {
+		switch {
+		case c.err != nil:
+		case moved: // what current sent to a room since then was passed over
+			c.dropLocked(c.current, fmt.Errorf("moved halfway: %w", l.err))
+		default:
 			c.pumpLocked()
 		}
 	case c.current:
@@ -251,9 +261,11 @@ func (c *Client) againLocked(endpoint string, err error, atOnce bool) {
 	wait := time.Duration(-1)
 	if errors.As(err, &closed) {
 		switch code := closed.Err.Code; {
-		case !code.Reconnect(), code < 200:
+		case (!code.Reconnect() || code < 200) && c.current == nil:
 			c.failLocked(closed.Err)
 			return
+		case !code.Reconnect(), code < 200:
+			c.routes.avoid(endpoint) // the edge we are at thinks otherwise
 		case code >= 4100 && code < 4200:
 			c.routes.avoid(endpoint)
 		}
@@ -302,7 +314,7 @@ func (c *Client) scheduleRenewLocked() {
 // renew refreshes l's token. When it cannot, the server ends the connection at
 // the token's expiry and the next one begins with a new token.
 func (c *Client) renew(l *link) {
-	token, err := c.cfg.Token(c.ctx)
+	token, err := c.token(c.ctx)
 	var f *wire.ServerFrame
 	if err == nil {
 		f, err = c.call(c.ctx, &wire.ClientFrame{Command: &wire.ClientFrame_Refresh{Refresh: &wire.Refresh{Token: token}}})

@@ -105,14 +105,14 @@ func (c *Client) PublishAsync(room string, m Message, callback func(Ack, error))
 // enqueue puts a publish into its lane, or returns a channel that is closed
 // when there may be room.
 func (c *Client) enqueue(room string, m Message, callback func(Ack, error)) (*publish, <-chan struct{}, error) {
-	if !utf8.ValidString(room) || !utf8.ValidString(m.Key) || !utf8.ValidString(m.Kind) || !utf8.ValidString(m.Text) {
-		return nil, nil, protocol.Errorf(protocol.BadArgument, "room, key, kind and text must be UTF-8; send bytes as data")
+	if err := checkRoom(room); err != nil {
+		return nil, nil, err
+	}
+	if !utf8.ValidString(m.Key) || !utf8.ValidString(m.Kind) || !utf8.ValidString(m.Text) {
+		return nil, nil, protocol.Errorf(protocol.BadArgument, "key, kind and text must be UTF-8; send bytes as data")
 	}
 	if len(m.Text)+len(m.Data) > protocol.MaxMessage {
 		return nil, nil, protocol.Errorf(protocol.TooLarge, "text and data are %d bytes; the limit is %d", len(m.Text)+len(m.Data), protocol.MaxMessage)
-	}
-	if len(room) > protocol.MaxRoomName {
-		return nil, nil, protocol.Errorf(protocol.BadRoom, "the name is %d bytes long; the limit is %d", len(room), protocol.MaxRoomName)
 	}
 	if len(m.Key) > protocol.MaxKey {
 		return nil, nil, protocol.Errorf(protocol.BadKey, "the key is %d bytes long; the limit is %d", len(m.Key), protocol.MaxKey)
@@ -209,14 +209,20 @@ func (c *Client) pumpLocked() {
 
 func (c *Client) sendPublishLocked(l *link, p *publish, now time.Time) {
 	ln := p.lane
-	ln.order++
+	left := max(p.deadline.Sub(now).Milliseconds(), 1)
+	out := l.codec.appendPublish(l.out, l.lastID+1, ln.room, &p.msg, ln.order+1, uint32(left))
+	if size := len(out) - len(l.out); size > l.frameBytes() {
+		// JSON can make six bytes of one. A server would end the connection.
+		c.finishLocked(p, Ack{}, p.verdict(protocol.Errorf(protocol.TooLarge, "encoded, the message takes %d bytes; the limit is %d", size, l.frameBytes())))
+		return
+	}
+	l.out = out
 	l.lastID++
+	ln.order++
 	p.id, p.order = l.lastID, ln.order
 	p.open++
 	l.inFlight++
 	l.answers[p.id] = answer{publish: p, order: p.order}
-	left := max(p.deadline.Sub(now).Milliseconds(), 1)
-	l.out = l.codec.appendPublish(l.out, p.id, ln.room, &p.msg, p.order, uint32(left))
 }
 
 // publishedLocked takes the server's verdict on one attempt.
@@ -246,7 +252,9 @@ func (c *Client) publishedLocked(id uint64, a answer, f *wire.ServerFrame) {
 		}
 	}
 	ln.trim()
-	c.promoteLocked(time.Now())
+	if c.next != nil {
+		c.promoteLocked(time.Now())
+	}
 }
 
 // unknownAfter reports whether a temporary refusal leaves open what became of

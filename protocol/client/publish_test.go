@@ -3,6 +3,7 @@ package client_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -281,5 +282,22 @@ func TestUnansweredPublishEndsWithItsOutcomeOpen(t *testing.T) {
 		if !errors.Is(err, client.ErrOutcomeUnknown) || time.Since(start) != 30*time.Second {
 			t.Errorf("after %v: %v", time.Since(start), err)
 		}
+	})
+}
+
+// A frame above the server's limit would cost the connection, for good.
+func TestMessageThatOnlyItsEncodingMakesTooLarge(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := clienttest.New()
+		s.JSON = true
+		c := dial(t, s)
+		_, err := c.Publish(t.Context(), "lobby", client.Message{Text: strings.Repeat("\x01", 20_000)})
+		if !errors.Is(err, &protocol.Error{Code: protocol.TooLarge}) || errors.Is(err, client.ErrOutcomeUnknown) {
+			t.Errorf("got %v", err)
+		}
+		var v verdicts
+		publishAll(t, c, "lobby", 3, &v)
+		synctest.Wait()
+		wantLog(t, s, "lobby", 3)
 	})
 }

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 	"unicode/utf8"
@@ -55,6 +56,10 @@ func (c *Client) call(ctx context.Context, f *wire.ClientFrame) (*wire.ServerFra
 	}
 }
 
+// valid makes what an application hands back to the server encodable; the
+// server refuses what is not its own.
+func valid(s string) string { return strings.ToValidUTF8(s, "\ufffd") }
+
 func checkRoom(room string) error {
 	if room == "" || len(room) > protocol.MaxRoomName || !utf8.ValidString(room) {
 		return protocol.Errorf(protocol.BadRoom, "a room name has 1 to %d bytes of UTF-8", protocol.MaxRoomName)
@@ -71,7 +76,7 @@ func (c *Client) History(ctx context.Context, room string, o HistoryOptions) (Pa
 		o.Limit = defaultHistoryLimit
 	}
 	f, err := c.call(ctx, &wire.ClientFrame{Command: &wire.ClientFrame_History{History: &wire.History{
-		Room: room, From: o.From, Limit: uint32(min(o.Limit, protocol.MaxHistory)), Reverse: o.Reverse, Epoch: o.Epoch,
+		Room: room, From: o.From, Limit: uint32(min(o.Limit, protocol.MaxHistory)), Reverse: o.Reverse, Epoch: valid(o.Epoch),
 	}}})
 	if err != nil {
 		return Page{}, fmt.Errorf("history of %s: %w", room, err)
@@ -88,7 +93,7 @@ func (c *Client) Members(ctx context.Context, room, cursor string, limit int) (M
 		return MembersPage{}, fmt.Errorf("members of %q: %w", room, err)
 	}
 	f, err := c.call(ctx, &wire.ClientFrame{Command: &wire.ClientFrame_Members{Members: &wire.Members{
-		Room: room, Cursor: cursor, Limit: uint32(max(0, min(limit, protocol.MaxMembers))),
+		Room: room, Cursor: valid(cursor), Limit: uint32(max(0, min(limit, protocol.MaxMembers))),
 	}}})
 	if err != nil {
 		return MembersPage{}, fmt.Errorf("members of %s: %w", room, err)

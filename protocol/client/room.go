@@ -55,7 +55,7 @@ func (c *Client) Join(ctx context.Context, room string, o JoinOptions, events Ev
 	first := make(chan error, 1)
 	r := &Room{c: c, name: room, recent: max(0, min(o.Recent, protocol.MaxRecent)), events: events, first: first}
 	if o.Since != nil {
-		r.pos, r.shown, r.known = *o.Since, *o.Since, true
+		r.pos, r.shown, r.known = Position{Epoch: valid(o.Since.Epoch), Seq: o.Since.Seq}, *o.Since, true
 	}
 	if err := c.addRoom(r); err != nil {
 		return nil, fmt.Errorf("join %s: %w", room, err)
@@ -253,7 +253,9 @@ func (c *Client) joinedLocked(l *link, a answer, f *wire.ServerFrame, size int) 
 	if err := r.deliverLocked(m.GetMessages(), 0, size); err != nil {
 		return err
 	}
-	c.promoteLocked(time.Now())
+	if c.next != nil {
+		c.promoteLocked(time.Now())
+	}
 	return nil
 }
 

@@ -135,6 +135,9 @@ func (e *session) answerLocked(f *wire.ClientFrame) *wire.ServerFrame {
 	case *wire.ClientFrame_Join:
 		return e.joinLocked(c.Join)
 	case *wire.ClientFrame_Leave:
+		if !e.joined[c.Leave.GetRoom()] {
+			return Refusal(&protocol.Error{Code: protocol.NotJoined})
+		}
 		delete(e.joined, c.Leave.GetRoom())
 		return &wire.ServerFrame{Body: &wire.ServerFrame_Left{Left: &wire.Left{Room: c.Leave.GetRoom()}}}
 	case *wire.ClientFrame_Publish:
@@ -190,6 +193,9 @@ func (e *session) connectLocked(c *wire.Connect) *wire.ServerFrame {
 }
 
 func (e *session) joinLocked(j *wire.Join) *wire.ServerFrame {
+	if e.joined[j.GetRoom()] {
+		return Refusal(&protocol.Error{Code: protocol.AlreadyJoined})
+	}
 	r := e.s.roomLocked(j.GetRoom())
 	e.joined[j.GetRoom()] = true
 	m := &wire.Joined{
