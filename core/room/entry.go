@@ -2,6 +2,7 @@ package room
 
 import (
 	"fmt"
+	"slices"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
@@ -36,6 +37,7 @@ func AppendSection(dst []byte, edge, generation, first uint64, commands [][]byte
 	for _, c := range commands {
 		size += 1 + protowire.SizeBytes(len(c))
 	}
+	dst = slices.Grow(dst, size+1+protowire.SizeVarint(uint64(size)))
 	dst = protowire.AppendTag(dst, 2, protowire.BytesType)
 	dst = protowire.AppendVarint(dst, uint64(size))
 	dst = protowire.AppendTag(dst, 1, protowire.Fixed64Type)

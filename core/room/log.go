@@ -244,7 +244,9 @@ func (r *room) sweep(b machine.Batch, now int64, budget int) int {
 		n := int(block.last() + 1 - r.keyFirst)
 		for j := range n {
 			h := *r.order.at(j)
-			if r.keys[h].seq == r.keyFirst+uint64(j) { // not used again since
+			// A key that was used again since must stay; that some were shows
+			// in there being fewer keys than records.
+			if len(r.keys) == r.order.len()-j || r.keys[h].seq == r.keyFirst+uint64(j) {
 				delete(r.keys, h)
 			}
 		}

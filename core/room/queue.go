@@ -12,15 +12,19 @@ func (q *queue[T]) at(i int) *T { return &q.items[q.head+i] }
 
 func (q *queue[T]) push(v T) { q.items = append(q.items, v) }
 
-// pop removes the n oldest. Memory is given back when most of it is unused, so
-// that a pop costs no more than the pushes before it.
+// pop removes the n oldest. The rest moves to the front when it is the smaller
+// part, so that a pop costs no more than the pushes before it; memory is given
+// back when three quarters of it are unused.
 func (q *queue[T]) pop(n int) {
 	q.head += n
 	switch rest := q.len(); {
 	case rest == 0:
 		*q = queue[T]{}
 	case q.head > rest && q.head >= 64:
-		q.items = append(make([]T, 0, rest+rest/4), q.items[q.head:]...)
-		q.head = 0
+		into := q.items[:0]
+		if cap(q.items) > 4*rest {
+			into = make([]T, 0, 2*rest)
+		}
+		q.items, q.head = append(into, q.items[q.head:]...), 0
 	}
 }
