@@ -2,7 +2,6 @@ package client
 
 import (
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/barrage-im/barrage/protocol/wire"
@@ -221,17 +220,13 @@ func (c *Client) lostLocked(l *link) {
 	switch l {
 	case c.next:
 		c.next, c.draining = nil, false
-		moved := false
 		for _, r := range c.rooms {
-			moved = moved || r.owner == l
+			// What current sent to a room that had moved was passed over: it
+			// resumes on the link that is dialled now.
 			r.forgetLocked(l)
 		}
 		c.againLocked(l.endpoint, l.err, false)
-		switch {
-		case c.err != nil:
-		case moved: // what current sent to a room since then was passed over
-			c.dropLocked(c.current, fmt.Errorf("moved halfway: %w", l.err))
-		default:
+		if c.err == nil {
 			c.pumpLocked()
 		}
 	case c.current:
