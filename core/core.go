@@ -100,6 +100,8 @@ func Run(ctx context.Context, cfg Config, stdout io.Writer) error {
 const (
 	// readyEvery is how often readiness is looked at.
 	readyEvery = 500 * time.Millisecond
+	// lookEvery is how often somebody who waits for this node looks at it.
+	lookEvery = 20 * time.Millisecond
 	// joinPause is the wait between two attempts to become a member.
 	joinPause = 300 * time.Millisecond
 	// initTimeout bounds one attempt to make the cluster.
@@ -245,15 +247,27 @@ func (c *Core) becomeMember(ctx context.Context) {
 		case err != nil:
 			c.log.Info("not a member yet", "error", err)
 		}
-		pause := time.NewTimer(joinPause)
-		select {
-		case <-pause.C:
-		case <-ctx.Done():
-			pause.Stop()
+		if !c.pause(ctx, joinPause) {
 			return
 		}
 	}
 	c.log.Info("member of the cluster", "cluster", c.member.Cluster)
+}
+
+// pause waits, but not longer than until this node is a member. It is false
+// when the node closes.
+func (c *Core) pause(ctx context.Context, most time.Duration) bool {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	end := time.Now().Add(most)
+	for time.Now().Before(end) && !c.server.Member() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return false
+		}
+	}
+	return true
 }
 
 func (c *Core) makeCluster(ctx context.Context) error {
@@ -305,7 +319,7 @@ func (c *Core) Ready() error {
 
 // WaitReady waits until the node is ready or cannot go on.
 func (c *Core) WaitReady(ctx context.Context) error {
-	tick := time.NewTicker(readyEvery / 20)
+	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for {
 		err := c.Ready()

@@ -26,6 +26,7 @@ type cursor struct {
 	// Owned by the feed's sender.
 	ask       rpc.Subscribe // as the edge put it
 	answered  bool          // with Subscribed, for epoch
+	early     bool          // asked before there was a room: all of it is new
 	updated   time.Time     // when the last update was sent
 	heldUntil time.Time     // an update waits until then
 	corrupt   int           // reads in a row that found damage
@@ -280,7 +281,7 @@ func (w *feedWriter) serve(ctx context.Context, c *cursor) (again, hold bool, er
 	switch {
 	case c.answered && (!exists || info.Epoch != c.epoch):
 		// It was dropped here. If it came back it is a new room: all of it is new.
-		c.answered, c.ask.Epoch, c.ask.After, c.ask.Recent = false, 0, 0, protocol.MaxRecent
+		c.answered, c.early, c.ask.Epoch, c.ask.After = false, true, 0, 0
 		old := c.epoch
 		c.hub.place(c, 0, 0, 0)
 		return exists, false, w.stream.Send(&rpc.FeedResponse{Frame: &rpc.FeedResponse_Gone{Gone: &rpc.RoomGone{Room: c.room, Epoch: old}}})
@@ -290,9 +291,10 @@ func (w *feedWriter) serve(ctx context.Context, c *cursor) (again, hold bool, er
 		// This replica has applied the entry that made the edge's room, and has
 		// no such room any more.
 		old := c.ask.Epoch
-		c.ask.Epoch, c.ask.After, c.ask.Recent = 0, 0, protocol.MaxRecent
+		c.early, c.ask.Epoch, c.ask.After = true, 0, 0
 		return false, false, w.stream.Send(&rpc.FeedResponse{Frame: &rpc.FeedResponse_Gone{Gone: &rpc.RoomGone{Room: c.room, Epoch: old}}})
 	case !c.answered:
+		c.early = c.early || !exists && c.ask.Epoch == 0
 		return false, false, nil // when the room comes into being, the hub says so
 	}
 	c.hub.place(c, c.epoch, c.next, info.Head)
@@ -313,6 +315,8 @@ func (w *feedWriter) answer(c *cursor, info room.Info) error {
 	ask := &c.ask
 	start := ask.GetAfter()
 	switch {
+	case c.early:
+		start = info.First - 1
 	case ask.GetEpoch() == 0:
 		start = max(info.Head-min(info.Head, uint64(ask.GetRecent())), info.First-1)
 	case ask.GetEpoch() != info.Epoch, start < info.First-1:
