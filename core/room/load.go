@@ -18,8 +18,14 @@ func (s *Shard) Load(r machine.Reader) error {
 		kind byte
 		load func(key, value []byte) bool
 	}{
-		{keyClock, s.loadClock}, {keyPolicies, s.loadPolicies}, {keyLane, s.loadLane}, {keyHold, s.loadHold},
-		{keyRoom, s.loadRoom}, {keyBlock, s.loadBlock}, {keyEdge, s.loadEdge}, {keyUser, s.loadUser},
+		{keyClock, s.loadClock},
+		{keyPolicies, s.loadPolicies},
+		{keyLane, s.loadLane},
+		{keyHold, s.loadHold},
+		{keyRoom, s.loadRoom},
+		{keyBlock, s.loadBlock},
+		{keyEdge, s.loadEdge},
+		{keyUser, s.loadUser},
 	} {
 		var bad error
 		err := r.Scan([]byte{part.kind}, []byte{part.kind + 1}, false, func(key, value []byte) bool {

@@ -298,7 +298,7 @@ func (o *observer) see(e *room.Effects, sent [][]sentCommand) error {
 			return true
 		})
 		if err != nil || next != b.First+uint64(b.Count) || appended[at] != uint64(b.Count) {
-			return fmt.Errorf("block of %s: %v, ends at %d, answered %d", at, err, next, appended[at])
+			return fmt.Errorf("block of %s: %w, ends at %d, answered %d", at, err, next, appended[at])
 		}
 		o.heads[at] += uint64(b.Count)
 		o.live[b.Room] = at
@@ -412,7 +412,7 @@ func checkPage(p room.Page) error {
 		return true
 	})
 	if err != nil || next != p.Start+uint64(p.Count) || p.CRC != protocol.CRC(p.Records) {
-		return fmt.Errorf("page at %d with %d records ends at %d: %v", p.Start, p.Count, next, err)
+		return fmt.Errorf("page at %d with %d records ends at %d: %w", p.Start, p.Count, next, err)
 	}
 	return nil
 }

@@ -231,15 +231,6 @@ func (s *Shard) finish() *Effects {
 	return effects
 }
 
-// drop forgets an idle room: no members, no blocks, no keys.
-func (s *Shard) drop(r *room) {
-	delete(s.rooms, r.name)
-	s.order.remove(r)
-	s.timers.remove(r)
-	s.batch.Delete(append([]byte{keyRoom}, r.name...))
-	s.effects.Gone = append(s.effects.Gone, Gone{Room: r.name, Epoch: r.epoch})
-}
-
 // Due is when the leader should propose a tick: at the next end of a lease, or
 // when something is to be done in a room.
 func (s *Shard) Due() int64 {
