@@ -17,6 +17,7 @@ import (
 type options struct {
 	mode        string
 	servers     []*url.URL
+	publishTo   []*url.URL // the publishers' servers
 	token       string
 	tokenKey    string
 	tokenID     string
@@ -59,7 +60,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		mode, args = args[0], args[1:]
 	}
 	o := defaults(mode)
-	var servers, pids string
+	var servers, publishTo, pids string
 	flags := flag.NewFlagSet("bench "+mode, flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.Usage = func() {
@@ -67,6 +68,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		flags.PrintDefaults()
 	}
 	flags.StringVar(&servers, "server", "ws://127.0.0.1:8080/v1/ws", "URLs of edges (ws, wss, tcp, tcps), separated by commas; connections are spread over them")
+	flags.StringVar(&publishTo, "publish-server", "", "URLs of edges for the publishers (default --server)")
 	flags.StringVar(&o.token, "token", "", "token to connect with, the same for all connections")
 	flags.StringVar(&o.tokenKey, "token-key", "", "file with the key to sign a token for each connection: an Ed25519 private key as PEM, or an HS256 secret")
 	flags.StringVar(&o.tokenID, "token-key-id", "", "kid of these tokens")
@@ -94,17 +96,27 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	if flags.NArg() > 0 {
 		return o, fmt.Errorf("bench: %q is not a flag", flags.Arg(0))
 	}
-	if err := o.addresses(servers, pids); err != nil {
+	var err error
+	if o.servers, err = parseServers("--server", servers); err != nil {
+		return o, err
+	}
+	if o.publishTo = o.servers; publishTo != "" {
+		if o.publishTo, err = parseServers("--publish-server", publishTo); err != nil {
+			return o, err
+		}
+	}
+	if o.pids, err = parsePIDs(pids); err != nil {
 		return o, err
 	}
 	return o, o.check()
 }
 
-func (o *options) addresses(servers, pids string) error {
-	for _, s := range strings.Split(servers, ",") {
+func parseServers(flag, text string) ([]*url.URL, error) {
+	var list []*url.URL
+	for _, s := range strings.Split(text, ",") {
 		u, err := url.Parse(strings.TrimSpace(s))
 		if err != nil {
-			return fmt.Errorf("--server: %w", err)
+			return nil, fmt.Errorf("%s: %w", flag, err)
 		}
 		switch u.Scheme {
 		case "ws", "wss":
@@ -113,21 +125,26 @@ func (o *options) addresses(servers, pids string) error {
 			}
 		case "tcp", "tcps":
 		default:
-			return fmt.Errorf("--server %q: begin with ws://, wss://, tcp:// or tcps://", s)
+			return nil, fmt.Errorf("%s %q: begin with ws://, wss://, tcp:// or tcps://", flag, s)
 		}
-		o.servers = append(o.servers, u)
+		list = append(list, u)
 	}
-	if pids == "" {
-		return nil
+	return list, nil
+}
+
+func parsePIDs(text string) ([]int, error) {
+	if text == "" {
+		return nil, nil
 	}
-	for _, s := range strings.Split(pids, ",") {
+	var list []int
+	for _, s := range strings.Split(text, ",") {
 		pid, err := strconv.Atoi(strings.TrimSpace(s))
 		if err != nil {
-			return fmt.Errorf("--server-pid: %w", err)
+			return nil, fmt.Errorf("--server-pid: %w", err)
 		}
-		o.pids = append(o.pids, pid)
+		list = append(list, pid)
 	}
-	return nil
+	return list, nil
 }
 
 func (o *options) check() error {

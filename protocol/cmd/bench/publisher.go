@@ -30,9 +30,9 @@ type publisher struct {
 
 // openClient connects a client and joins it to the rooms of its publishers.
 func (r *run) openClient(ctx context.Context, n int, rooms []string, publishers []*publisher) error {
-	servers := make([]string, len(r.opt.servers))
+	servers := make([]string, len(r.opt.publishTo))
 	for i := range servers {
-		servers[i] = r.opt.servers[(n+i)%len(servers)].String()
+		servers[i] = r.opt.publishTo[(n+i)%len(servers)].String()
 	}
 	c, err := client.Dial(ctx, client.Config{
 		Endpoints:      servers,
