@@ -46,6 +46,10 @@ type lane struct {
 	order      uint64    // last one given on the current link
 	hold       time.Time // nothing is sent before
 	refusals   int       // temporary ones in a row
+	open       int       // attempts on the current link without an answer
+	window     int       // most of them; 0: as many as the server allows
+	threshold  int       // window grows fast below, slowly above
+	grown      int       // acknowledgements since it grew
 	listed     bool      // in Client.sendable
 }
 
@@ -169,7 +173,7 @@ func randomKey() string {
 }
 
 func (c *Client) listLocked(ln *lane) {
-	if !ln.listed && ln.sent < len(ln.queue) && ln.hold.IsZero() {
+	if !ln.listed && ln.sent < len(ln.queue) && ln.hold.IsZero() && !ln.full() {
 		ln.listed = true
 		c.sendable = append(c.sendable, ln)
 	}
@@ -191,7 +195,7 @@ func (c *Client) pumpLocked() {
 			continue
 		}
 		for range laneTurn {
-			if ln.sent == len(ln.queue) || l.inFlight >= l.info.Limits.Outstanding {
+			if ln.sent == len(ln.queue) || l.inFlight >= l.info.Limits.Outstanding || ln.full() {
 				break
 			}
 			p := ln.queue[ln.sent]
@@ -221,6 +225,7 @@ func (c *Client) sendPublishLocked(l *link, p *publish, now time.Time) {
 	ln.order++
 	p.id, p.order = l.lastID, ln.order
 	p.open++
+	ln.open++
 	l.inFlight++
 	l.answers[p.id] = answer{publish: p, order: p.order}
 }
@@ -230,10 +235,12 @@ func (c *Client) publishedLocked(id uint64, a answer, f *wire.ServerFrame) {
 	p := a.publish
 	ln := p.lane
 	p.open--
+	ln.open--
 	switch body := f.GetBody().(type) {
 	case *wire.ServerFrame_Published:
 		m := body.Published
 		ln.refusals = 0
+		ln.widen()
 		c.finishLocked(p, Ack{
 			Seq: m.GetSeq(), Epoch: m.GetEpoch(), Time: time.UnixMilli(m.GetTimeMs()), Survive: m.GetSurvive(),
 			Duplicate: m.GetDuplicate(), Key: p.msg.Key,
@@ -252,6 +259,7 @@ func (c *Client) publishedLocked(id uint64, a answer, f *wire.ServerFrame) {
 		}
 	}
 	ln.trim()
+	c.listLocked(ln)
 	if c.next != nil {
 		c.promoteLocked(time.Now())
 	}
@@ -272,6 +280,7 @@ func (c *Client) refusedLocked(ln *lane, order uint64, e *protocol.Error) {
 		ln.queue[first].order = 0
 	}
 	ln.sent, ln.order = first, order-1
+	ln.narrow()
 
 	wait := time.Duration(e.RetryAfter) * time.Millisecond
 	if wait <= 0 {
@@ -312,11 +321,39 @@ func (c *Client) unsendLocked(l *link) {
 		for _, p := range ln.queue[ln.head:ln.sent] {
 			p.order = 0
 		}
-		ln.sent, ln.order = ln.head, 0
+		ln.sent, ln.order, ln.open = ln.head, 0, 0
 		ln.trim()
 		if len(ln.queue) == 0 && ln.hold.IsZero() {
 			delete(c.lanes, name)
 		}
+	}
+}
+
+// After a temporary refusal everything behind it is refused too, so a lane that
+// is held back by a rate would send its whole queue again and again. It begins
+// anew with one publish, and widens with every acknowledgement: fast up to half
+// of where it failed, by one a round after that (as TCP does it).
+
+func (ln *lane) full() bool { return ln.window > 0 && ln.open >= ln.window }
+
+func (ln *lane) narrow() {
+	reached := ln.window
+	if reached == 0 {
+		reached = max(ln.open, 1)
+	}
+	ln.window, ln.threshold, ln.grown = 1, max(reached/2, 1), 0
+}
+
+func (ln *lane) widen() {
+	if ln.window == 0 {
+		return
+	}
+	if ln.grown++; ln.window < ln.threshold || ln.grown >= ln.window {
+		ln.window++
+		ln.grown = 0
+	}
+	if ln.window > protocol.MaxOutstanding {
+		ln.window = 0
 	}
 }
 

@@ -301,3 +301,34 @@ func TestMessageThatOnlyItsEncodingMakesTooLarge(t *testing.T) {
 		wantLog(t, s, "lobby", 3)
 	})
 }
+
+// Everything behind a refused publish is refused with it: a lane that a rate
+// holds back must not send its whole queue for each message that passes.
+func TestRateLimitedLaneDoesNotFloodTheServer(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := clienttest.New()
+		var attempts int
+		var last time.Time
+		s.Command = func(_ string, f *wire.ClientFrame) *wire.ServerFrame {
+			if f.GetPublish() == nil {
+				return nil
+			}
+			attempts++
+			if since := time.Since(last); since < 100*time.Millisecond {
+				return clienttest.Refusal(&protocol.Error{Code: protocol.RateLimited, RetryAfter: (100*time.Millisecond - since).Milliseconds()})
+			}
+			return nil
+		}
+		s.Appended = func(*wire.Publish, uint64) bool { last = time.Now(); return false }
+		c := dial(t, s, func(cfg *client.Config) { cfg.PublishTimeout = protocol.MaxPublishTimeout })
+		var v verdicts
+		publishAll(t, c, "lobby", 250, &v)
+		settle(50 * time.Second)
+		wantLog(t, s, "lobby", 250)
+		s.Do(func() {
+			if attempts > 250+2*250+250 { // the first window, then at most two for each
+				t.Errorf("%d attempts for 250 messages", attempts)
+			}
+		})
+	})
+}

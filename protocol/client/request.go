@@ -83,7 +83,7 @@ func (c *Client) History(ctx context.Context, room string, o HistoryOptions) (Pa
 	}
 	m := f.GetMessages()
 	return Page{
-		Epoch: m.GetEpoch(), First: m.GetFirst(), Head: m.GetHead(), More: m.GetMore(), Messages: toMessages(m.GetMessages()),
+		Epoch: m.GetEpoch(), First: m.GetFirst(), Head: m.GetHead(), More: m.GetMore(), Messages: toMessages(m.GetEpoch(), m.GetMessages()),
 	}, nil
 }
 

@@ -451,7 +451,7 @@ func (r *Room) messagesEventLocked(ms []*wire.Message, size int) {
 	at := Position{Epoch: r.pos.Epoch, Seq: ms[len(ms)-1].GetSeq()}
 	r.eventLocked(func() {
 		if r.events.OnMessages != nil {
-			r.events.OnMessages(toMessages(ms))
+			r.events.OnMessages(toMessages(at.Epoch, ms))
 		}
 		r.setShown(at)
 	}, size)

@@ -32,6 +32,7 @@ var (
 // takes Key, Kind, Text and Data; the server sets the rest.
 type Message struct {
 	Seq    uint64
+	Epoch  string    // of the room: seq counts within it
 	Time   time.Time // when it was committed
 	Sender string    // user id
 	Name   string    // the sender's display name, may be empty
@@ -208,17 +209,17 @@ type MembersPage struct {
 	CountsOnly bool // above the roster limit a room keeps counts, not names
 }
 
-func toMessage(m *wire.Message) Message {
+func toMessage(epoch string, m *wire.Message) Message {
 	return Message{
-		Seq: m.GetSeq(), Time: time.UnixMilli(m.GetTimeMs()), Sender: m.GetSender(), Name: m.GetName(),
+		Seq: m.GetSeq(), Epoch: epoch, Time: time.UnixMilli(m.GetTimeMs()), Sender: m.GetSender(), Name: m.GetName(),
 		Kind: m.GetKind(), Text: m.GetText(), Data: m.GetData(),
 	}
 }
 
-func toMessages(ms []*wire.Message) []Message {
+func toMessages(epoch string, ms []*wire.Message) []Message {
 	out := make([]Message, len(ms))
 	for i, m := range ms {
-		out[i] = toMessage(m)
+		out[i] = toMessage(epoch, m)
 	}
 	return out
 }
