@@ -149,12 +149,17 @@ func decodeEntry(payload []byte) (*rpc.ControlEntry, error) {
 		return nil, fmt.Errorf("entry field: %w", machine.ErrNewer)
 	}
 	for i, cmd := range e.Commands {
-		if len(cmd.ProtoReflect().GetUnknown()) > 0 {
+		if !Known(cmd) {
 			return nil, fmt.Errorf("command %d: %w", i+1, machine.ErrNewer)
 		}
 	}
 	return e, nil
 }
+
+// Known reports whether this version can apply a command. A core node refuses
+// others before they get into the log, where every replica of this version
+// would have to stop.
+func Known(cmd *rpc.ControlCommand) bool { return len(cmd.ProtoReflect().GetUnknown()) == 0 }
 
 func (c *Control) command(cmd *rpc.ControlCommand) *protocol.Error {
 	if len(cmd.Actor) > maxText {

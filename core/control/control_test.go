@@ -259,3 +259,13 @@ func TestEntriesOfAnotherSchemaStopTheReplica(t *testing.T) {
 		}
 	}
 }
+
+func TestCommandsOfANewerVersionAreKnownAsSuch(t *testing.T) {
+	newer := &rpc.ControlCommand{}
+	if err := proto.Unmarshal([]byte{0xa2, 0x06, 0x00}, newer); err != nil {
+		t.Fatal(err)
+	}
+	if control.Known(newer) || !control.Known(tick()) {
+		t.Error("Known does not tell a newer command from one of ours")
+	}
+}
