@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"errors"
 	"net"
 	"sync"
 	"time"
@@ -51,30 +52,44 @@ func (s *connSet) start(nc net.Conn, info Info, accept Accept, ready func(*conn)
 }
 
 func (s *connSet) run(c *conn, accept Accept, ready func(*conn) error) {
-	defer s.wg.Done()
-	defer s.forget(c)
 	_ = c.nc.SetReadDeadline(c.info.Since.Add(s.opts.HandshakeTimeout))
 	c.in.armed = 1
 	if ready != nil {
 		if err := ready(c); err != nil {
 			_ = c.nc.Close()
+			s.forget(c)
 			return
 		}
 	}
 	if c.handler = accept(c); c.handler != nil {
-		c.serve()
+		s.serve(c)
 		return
 	}
 	if c.closing.Load() {
 		c.linger()
 	}
 	c.shut()
+	s.forget(c)
 }
 
+// serve reads until the connection ends and tells the handler why. It is what
+// an event loop would replace.
+func (s *connSet) serve(c *conn) {
+	err := c.read()
+	if errors.Is(err, errSettled) {
+		go s.serve(c)
+		return
+	}
+	c.handler.OnClose(c.finish(err))
+	s.forget(c)
+}
+
+// forget ends the goroutine's part of the set.
 func (s *connSet) forget(c *conn) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	delete(s.conns, c)
+	s.mu.Unlock()
+	s.wg.Done()
 }
 
 // wait returns when every connection has ended.

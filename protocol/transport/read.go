@@ -43,6 +43,10 @@ func broken(code protocol.Code, status uint16, message string) *fault {
 var (
 	errPeerClosed = errors.New("transport: the client closed")
 	errStopped    = errors.New("transport: closing")
+	// errSettled ends the goroutine that has read the first frame. To verify a
+	// token took a deep stack, which the collector would halve only once in a
+	// cycle; the next goroutine, which may wait for hours, begins with a small one.
+	errSettled = errors.New("transport: the first frame was read")
 )
 
 // deliver gives the handler one frame.
@@ -53,13 +57,6 @@ func (c *conn) deliver(frame []byte) error {
 	c.in.frames++
 	c.handler.OnFrame(frame)
 	return nil
-}
-
-// serve reads until the connection ends and tells the handler why. It is what
-// an event loop would replace.
-func (c *conn) serve() {
-	err := c.read()
-	c.handler.OnClose(c.finish(err))
 }
 
 func (c *conn) read() error {
@@ -86,10 +83,14 @@ func (c *conn) readRaw() error {
 		if err != nil {
 			return err
 		}
+		before := c.in.frames
 		err = c.consume(b)
 		c.in.raw.done()
 		if err != nil {
 			return err
+		}
+		if before == 0 && c.in.frames > 0 {
+			return errSettled
 		}
 	}
 }
