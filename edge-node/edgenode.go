@@ -5,7 +5,6 @@ package edgenode
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -235,16 +234,4 @@ func (e *Edge) Close() {
 			e.verifier.Close()
 		}
 	})
-}
-
-// clientTLS is what https and tcps show to clients.
-func clientTLS(l Listen) (*tls.Config, error) {
-	if l.Cert == "" {
-		return nil, nil
-	}
-	cert, err := tls.LoadX509KeyPair(l.Cert, l.Key)
-	if err != nil {
-		return nil, fmt.Errorf("certificate for clients: %w", err)
-	}
-	return &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}, nil
 }

@@ -333,6 +333,17 @@ func TestPresenceIsCoalescedAndPushed(t *testing.T) {
 	}
 }
 
+func TestMembersHearOfPolicyChanges(t *testing.T) {
+	core := startCore(t)
+	e := startEdge(t, core)
+	for _, format := range []string{"ws-json", "tcp"} {
+		c := enter(t, e, format, format)
+		c.join("lobby")
+		core.Policy(func(p *rpc.Policy) { p.SlowModeMs += 1500 })
+		c.wait("slow mode", func(f *wire.ServerFrame) bool { return f.GetRoom().GetSlowModeMs() >= 1500 })
+	}
+}
+
 func TestLeaveEndsDelivery(t *testing.T) {
 	core := startCore(t)
 	e := startEdge(t, core)

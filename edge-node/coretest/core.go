@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/barrage-im/barrage/protocol"
 	"github.com/barrage-im/barrage/protocol/rpc"
@@ -23,6 +24,7 @@ type Core struct {
 	changed chan struct{}
 	state   *rpc.ControlState
 	policy  *rpc.Policy
+	edition int // of policy
 	rooms   map[string]*room
 	lanes   map[laneKey]*lane
 	epochs  uint64
@@ -115,7 +117,12 @@ func (c *Core) change(f func()) {
 
 // Policy changes the policy of all rooms.
 func (c *Core) Policy(change func(*rpc.Policy)) {
-	c.change(func() { change(c.policy) })
+	c.change(func() {
+		policy := proto.CloneOf(c.policy)
+		change(policy)
+		c.policy = policy
+		c.edition++
+	})
 }
 
 // Refuse decides publishes before they are appended; OK lets them pass.

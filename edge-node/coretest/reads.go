@@ -21,6 +21,7 @@ type subscription struct {
 	at      uint64
 	ask     *rpc.Subscribe
 	members uint64
+	edition int
 }
 
 // Feed implements rpc.CoreServer.
@@ -89,7 +90,7 @@ func (c *Core) feed(name string, r *room, s *subscription) (out []*rpc.FeedRespo
 			s.at = s.ask.GetAfter()
 		}
 		s.at = max(s.at, r.first-1)
-		s.members = uint64(r.sessions)
+		s.members, s.edition = uint64(r.sessions), c.edition
 		out = append(out, &rpc.FeedResponse{Frame: &rpc.FeedResponse_Subscribed{Subscribed: &rpc.Subscribed{
 			Room: name, Epoch: r.epoch, First: r.first, Head: r.head, Members: s.members, Policy: c.policy, Survive: "zone", Start: s.at,
 		}}})
@@ -106,9 +107,13 @@ func (c *Core) feed(name string, r *room, s *subscription) (out []*rpc.FeedRespo
 			Room: name, Epoch: r.epoch, First: first, Count: uint32(count), Records: records, Crc: protocol.CRC(records),
 		}}})
 	}
-	if s.members != uint64(r.sessions) {
-		s.members = uint64(r.sessions)
-		out = append(out, &rpc.FeedResponse{Frame: &rpc.FeedResponse_Update{Update: &rpc.RoomUpdate{Room: name, Epoch: r.epoch, Members: s.members}}})
+	if s.members != uint64(r.sessions) || s.edition != c.edition {
+		update := &rpc.RoomUpdate{Room: name, Epoch: r.epoch, Members: uint64(r.sessions)}
+		if s.edition != c.edition {
+			update.Policy = c.policy
+		}
+		s.members, s.edition = uint64(r.sessions), c.edition
+		out = append(out, &rpc.FeedResponse{Frame: &rpc.FeedResponse_Update{Update: update}})
 	}
 	return out
 }

@@ -143,18 +143,22 @@ func (h *Hub) Room(name string) *Room {
 
 func (h *Hub) now() time.Time { return time.Now() }
 
-// A task is a room to flush, or a flush to help with.
+// A task is a room to flush, a flush to help with, or a join to answer.
 type task struct {
 	room  *Room
 	flush *flush
+	join  *Member
 }
 
 func (t task) run() {
-	if t.flush != nil {
+	switch {
+	case t.flush != nil:
 		t.flush.work()
-		return
+	case t.join != nil:
+		t.join.room.hub.answer(t.join)
+	default:
+		t.room.flush()
 	}
-	t.room.flush()
 }
 
 // Times of keep.

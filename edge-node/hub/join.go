@@ -41,10 +41,11 @@ func (h *Hub) Join(m *Member, name string) {
 	h.answer(m)
 }
 
-// settle answers joins that have waited.
+// settle has joins answered that have waited; there may be thousands, so the
+// feed does not wait for them.
 func (h *Hub) settle(waiters []*Member) {
 	for _, m := range waiters {
-		h.answer(m)
+		h.work.put(task{join: m})
 	}
 }
 
