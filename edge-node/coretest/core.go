@@ -63,14 +63,15 @@ type room struct {
 
 // New makes a core with two shards.
 func New() *Core {
+	policy := &rpc.Policy{Pattern: "*", MessageBytes: 4096, UserRate: 1e6, UserBurst: 1e6, RosterLimit: 500}
 	return &Core{
 		changed: make(chan struct{}), rooms: map[string]*room{}, lanes: map[laneKey]*lane{}, edges: map[uint64]*rpc.Edge{},
 		state: &rpc.ControlState{
 			Cluster: "test", Version: 1,
 			Placements: []*rpc.Placement{{Name: rpc.DefaultPlacement, Shards: []uint32{1, 2}}},
-			Policies:   &rpc.Policies{},
+			Policies:   &rpc.Policies{Version: 1, Policies: []*rpc.Policy{policy}},
 		},
-		policy: &rpc.Policy{MessageBytes: 4096, UserRate: 1e6, UserBurst: 1e6, RosterLimit: 500},
+		policy: policy,
 	}
 }
 
