@@ -57,7 +57,9 @@ func Open(cfg Config, log *slog.Logger, reg prometheus.Registerer) (_ *Node, err
 	if n.metrics, err = newMetrics(reg); err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
+	cfg.Dir = filepath.Clean(cfg.Dir)
+	n.cfg.Dir = cfg.Dir
+	if err := makeDir(filepath.Dir(cfg.Dir), cfg.Dir); err != nil {
 		return nil, err
 	}
 	if n.lock, err = lockDir(cfg.Dir); err != nil {

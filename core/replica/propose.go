@@ -9,8 +9,8 @@ import (
 )
 
 // A proposer packs sections into entries (group commit). An entry is proposed
-// at once when none is in flight, when entryBytes wait, or when the one before
-// has been applied. Its two goroutines live from newProposer to wait.
+// at once when none is in flight or when entryBytes wait, and otherwise
+// closeAfter behind the one before. Its two goroutines live from start to wait.
 type proposer struct {
 	shard *Shard
 
@@ -21,6 +21,9 @@ type proposer struct {
 	inFlight int // entries proposed and not answered
 	leading  bool
 	closed   bool
+	last     time.Time   // when an entry was last proposed
+	timer    *time.Timer // wakes propose at last + closeAfter
+	armed    bool        // timer runs
 
 	lastTime int64 // of the last entry; owned by propose
 
@@ -42,6 +45,13 @@ type proposal struct {
 func newProposer(s *Shard) *proposer {
 	p := &proposer{shard: s, flight: make(chan proposal, maxInFlight)}
 	p.wake.L = &p.mu
+	p.timer = time.AfterFunc(time.Hour, func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.armed = false
+		p.wake.Broadcast()
+	})
+	p.timer.Stop()
 	return p
 }
 
@@ -107,9 +117,7 @@ func (p *proposer) submit(sec section) error {
 	}
 	p.queue = append(p.queue, sec)
 	p.grow(len(sec.bytes))
-	if p.ready() {
-		p.wake.Broadcast()
-	}
+	p.look()
 	return nil
 }
 
@@ -120,8 +128,24 @@ func (p *proposer) grow(n int) {
 
 // ready says whether an entry should be proposed now.
 func (p *proposer) ready() bool {
-	return len(p.queue) > 0 &&
-		(p.inFlight < eagerInFlight || p.inFlight < maxInFlight && p.bytes >= entryBytes)
+	if len(p.queue) == 0 || p.inFlight >= maxInFlight {
+		return false
+	}
+	return p.inFlight == 0 || p.bytes >= entryBytes || time.Since(p.last) >= closeAfter
+}
+
+// look wakes propose if there is something to do, or sees to it that it is
+// woken when there will be.
+func (p *proposer) look() (ready bool) {
+	switch {
+	case p.ready():
+		p.wake.Broadcast()
+		return true
+	case len(p.queue) > 0 && p.inFlight < maxInFlight && !p.armed && !p.closed:
+		p.armed = true
+		p.timer.Reset(closeAfter - time.Since(p.last))
+	}
+	return false
 }
 
 // lead opens the queue, with first (if any) before everything else.
@@ -156,6 +180,7 @@ func (p *proposer) follow(why error) {
 func (p *proposer) stop(why error) {
 	p.mu.Lock()
 	p.closed = true
+	p.timer.Stop()
 	p.wake.Broadcast()
 	p.mu.Unlock()
 	p.follow(why)
@@ -171,7 +196,9 @@ func (p *proposer) next() ([]section, bool) {
 		if p.closed {
 			return nil, false
 		}
-		p.wake.Wait()
+		if !p.look() { // time may have made it ready just now
+			p.wake.Wait()
+		}
 	}
 	n, size := 0, 0
 	for n < len(p.queue) && size < entryBytes {
@@ -182,6 +209,7 @@ func (p *proposer) next() ([]section, bool) {
 	p.queue = p.queue[n:]
 	p.grow(-size)
 	p.inFlight++
+	p.last = time.Now()
 	return take, true
 }
 
@@ -225,9 +253,7 @@ func (p *proposer) finish() {
 		p.mu.Lock()
 		p.inFlight--
 		quiet := p.inFlight == 0 && len(p.queue) == 0 && p.leading && !p.closed
-		if p.ready() {
-			p.wake.Broadcast()
-		}
+		p.look()
 		p.mu.Unlock()
 		if err == nil && quiet && s.hasPeers() {
 			// Raft tells a follower of a commit with the next entry, or one to

@@ -207,6 +207,28 @@ func TestMembership(t *testing.T) {
 	}
 }
 
+// Between regions a commit takes long. What arrives meanwhile must not wait for
+// it, or a publish would take twice as long.
+func TestAnEntryDoesNotWaitForTheOneBefore(t *testing.T) {
+	t.Parallel()
+	c := three(t, nil)
+	leader := c.leader(1)
+	from := leader.cfg.Node
+	for _, f := range c.followers(1) {
+		c.freeze(from, f.cfg.Node, true)
+		defer c.freeze(from, f.cfg.Node, false)
+	}
+	s := leader.Shard(1)
+	before := s.raft.LastIndex()
+	for i := range 3 {
+		s.Submit(tallySection(fmt.Sprint(i)), func(int, any, error) {})
+		eventually(t, fmt.Sprint("entry ", i, " in the log"), func() bool { return s.raft.LastIndex() > before+uint64(i) })
+	}
+	if got := count(leader, 1); got > 1 {
+		t.Fatalf("%d sections applied without a majority", got)
+	}
+}
+
 // Without the empty entry behind a commit, a follower of a quiet group hears of
 // it one to two CommitTimeouts (50 ms) later.
 func TestFollowerHearsOfACommitAtOnce(t *testing.T) {

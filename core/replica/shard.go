@@ -52,7 +52,7 @@ type Shard struct {
 func openShard(n *Node, id uint32) (_ *Shard, err error) {
 	dir := filepath.Join(n.cfg.Dir, fmt.Sprintf("shard-%d", id))
 	walDir := filepath.Join(dir, "log")
-	if err := os.MkdirAll(walDir, 0o700); err != nil {
+	if err := makeDir(n.cfg.Dir, walDir); err != nil {
 		return nil, err
 	}
 	s := &Shard{
@@ -147,7 +147,10 @@ func (s *Shard) startRaft() (err error) {
 	})
 	defer func() {
 		if r := recover(); r != nil { // raft panics on a log record that it cannot read
-			err = damaged(s.id, fmt.Errorf("%w: %v", ErrCorrupt, r))
+			var ok bool
+			if err, ok = r.(error); !ok {
+				panic(r)
+			}
 		}
 		if err != nil {
 			s.closeTransport()

@@ -44,7 +44,7 @@ var _ raft.SnapshotStore = (*snapshots)(nil)
 // openSnapshots reads the mark and removes what a crash left behind: a file
 // that was not restored is asked for again.
 func openSnapshots(dir string, shard *Shard) (*snapshots, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := makeDir(shard.node.cfg.Dir, dir); err != nil {
 		return nil, err
 	}
 	s := &snapshots{shard: shard, dir: dir}
@@ -302,6 +302,20 @@ func writeFile(path string, b []byte) error {
 		return err
 	}
 	return syncDir(filepath.Dir(path))
+}
+
+// makeDir makes dir and what lies between it and its ancestor root, durably.
+func makeDir(root, dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	for d := dir; d != root; {
+		d = filepath.Dir(d)
+		if err := syncDir(d); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func syncDir(dir string) error {
