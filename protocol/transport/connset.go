@@ -56,7 +56,7 @@ func (s *connSet) run(c *conn, accept Accept, ready func(*conn) error) {
 	c.in.armed = 1
 	if ready != nil {
 		if err := ready(c); err != nil {
-			_ = c.nc.Close()
+			c.shut()
 			s.forget(c)
 			return
 		}
