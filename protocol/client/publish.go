@@ -9,7 +9,9 @@ import (
 
 	"github.com/barrage-im/barrage/protocol"
 	"github.com/barrage-im/barrage/protocol/wire"
-) // A publish is one message on its way.
+)
+
+// A publish is one message on its way.
 type publish struct {
 	// Set at the call, never changed.
 	lane     *lane

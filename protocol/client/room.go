@@ -9,7 +9,9 @@ import (
 
 	"github.com/barrage-im/barrage/protocol"
 	"github.com/barrage-im/barrage/protocol/wire"
-) // futureTries is how often a join is repeated when the edge's replica has not
+)
+
+// futureTries is how often a join is repeated when the edge's replica has not
 // caught up with what this client has seen.
 const futureTries = 40
 

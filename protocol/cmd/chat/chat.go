@@ -74,7 +74,7 @@ func run(ctx context.Context, o options, dialer client.Dialer, in io.Reader, out
 	defer cancel()
 	t := &talk{screen: scr, stop: cancel}
 	t.client, err = client.Dial(ctx, client.Config{
-		Endpoints: strings.Split(o.Server, ","), Token: o.token, Client: "barrage-chat/" + ops.Version().Version,
+		Endpoints: strings.Split(strings.ReplaceAll(o.Server, " ", ""), ","), Token: o.token, Client: "barrage-chat/" + ops.Version().Version,
 		TLS: &tls.Config{MinVersion: tls.VersionTLS12}, Dialer: dialer, OnState: t.connection,
 	})
 	if err != nil {
