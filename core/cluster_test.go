@@ -20,7 +20,7 @@ import (
 
 // A cluster is core nodes in this process, on loopback.
 type cluster struct {
-	t     *testing.T
+	t     testing.TB
 	ca    *pki.CA
 	dir   string
 	nodes []*node
@@ -33,7 +33,7 @@ type node struct {
 
 const shards = 2
 
-func startCluster(t *testing.T, n int) *cluster {
+func startCluster(t testing.TB, n int) *cluster {
 	t.Helper()
 	ca, err := pki.NewCA("test", time.Now())
 	if err != nil {
@@ -169,7 +169,7 @@ func (c *cluster) follows(shard uint32) *node {
 	return nil
 }
 
-func (n *node) kill(t *testing.T) {
+func (n *node) kill(t testing.TB) {
 	t.Helper()
 	if err := n.Kill(); err != nil {
 		t.Fatal(err)
@@ -178,7 +178,7 @@ func (n *node) kill(t *testing.T) {
 }
 
 // eventually polls until f is true.
-func eventually(t *testing.T, what string, f func() bool) {
+func eventually(t testing.TB, what string, f func() bool) {
 	t.Helper()
 	deadline := time.Now().Add(20 * time.Second)
 	tick := time.NewTicker(20 * time.Millisecond)

@@ -14,7 +14,7 @@ import (
 	"github.com/barrage-im/barrage/protocol/wire"
 )
 
-func decodeBatch(t *testing.T, records []byte) *wire.Batch {
+func decodeBatch(t testing.TB, records []byte) *wire.Batch {
 	t.Helper()
 	b := &wire.Batch{}
 	if err := proto.Unmarshal(records, b); err != nil {
@@ -24,7 +24,7 @@ func decodeBatch(t *testing.T, records []byte) *wire.Batch {
 }
 
 // roomOf makes a room name that lies in a shard.
-func roomOf(t *testing.T, e *rpc.ControlState, shard uint32, name string) string {
+func roomOf(t testing.TB, e *rpc.ControlState, shard uint32, name string) string {
 	t.Helper()
 	for i := range 1000 {
 		room := fmt.Sprintf("%s-%d", name, i)

@@ -18,7 +18,7 @@ import (
 // testEdge is a small edge: one lane, which keeps what is unanswered and sends
 // it again after a reset, as docs/architecture.md says.
 type testEdge struct {
-	t           *testing.T
+	t           testing.TB
 	incarnation uint64
 	shard       uint32
 	stream      grpc.BidiStreamingClient[rpc.AttachRequest, rpc.AttachResponse]
@@ -95,13 +95,13 @@ func (e *testEdge) publish(room, user, key, text string) {
 	e.send(publishCommand(e.t, room, user, key, text, 0))
 }
 
-func publishCommand(t *testing.T, room, user, key, text string, deadline int64) []byte {
+func publishCommand(t testing.TB, room, user, key, text string, deadline int64) []byte {
 	return encode(t, &rpc.Command{Op: &rpc.Command_Publish{Publish: &rpc.Publish{
 		Room: room, User: user, Key: key, Body: protocol.AppendBody(nil, user, "", "", text, nil), DeadlineMs: deadline,
 	}}})
 }
 
-func encode(t *testing.T, m proto.Message) []byte {
+func encode(t testing.TB, m proto.Message) []byte {
 	b, err := proto.Marshal(m)
 	if err != nil {
 		t.Error(err)
@@ -183,7 +183,7 @@ func (e *testEdge) published() []*rpc.Result {
 
 // testFeed collects what a feed says about rooms.
 type testFeed struct {
-	t      *testing.T
+	t      testing.TB
 	stream grpc.BidiStreamingClient[rpc.FeedRequest, rpc.FeedResponse]
 	cancel context.CancelFunc
 	frames chan *rpc.FeedResponse
@@ -275,7 +275,7 @@ func (f *testFeed) texts(room string, first, last uint64) (texts []string) {
 	return texts
 }
 
-func blockTexts(t *testing.T, b *rpc.Block) (texts []string) {
+func blockTexts(t testing.TB, b *rpc.Block) (texts []string) {
 	t.Helper()
 	if protocol.CRC(b.GetRecords()) != b.GetCrc() {
 		t.Fatal("block with a wrong checksum")

@@ -9,7 +9,7 @@ import (
 	"github.com/barrage-im/barrage/protocol/rpc"
 )
 
-func presence(t *testing.T, room string, sessions uint32) []byte {
+func presence(t testing.TB, room string, sessions uint32) []byte {
 	return encode(t, &rpc.Command{Op: &rpc.Command_Presence{Presence: &rpc.Presence{Rooms: []*rpc.RoomPresence{{
 		Room: room, Sessions: sessions, Users: []*rpc.UserPresence{{User: "ann", Name: "Ann", Sessions: sessions}},
 	}}}}})

@@ -24,6 +24,7 @@ const (
 // A door accepts connections of one port, proves who they are within bounds,
 // and hands them to gRPC or to Raft.
 type door struct {
+	ctx     context.Context //nolint:containedctx // the server's life: handshakes end with it
 	ln      net.Listener
 	config  *tls.Config
 	raft    func(net.Conn)
@@ -38,9 +39,9 @@ type door struct {
 	wg         sync.WaitGroup
 }
 
-func newDoor(ln net.Listener, creds *pki.Credentials, raft func(net.Conn), refused func(string), log *slog.Logger) *door {
+func newDoor(ctx context.Context, ln net.Listener, creds *pki.Credentials, raft func(net.Conn), refused func(string), log *slog.Logger) *door {
 	return &door{
-		ln: ln, config: creds.ServerConfig(alpnRPC, ALPNRaft), raft: raft, refused: refused, log: log,
+		ctx: ctx, ln: ln, config: creds.ServerConfig(alpnRPC, ALPNRaft), raft: raft, refused: refused, log: log,
 		rpc: make(chan net.Conn), handshakes: make(chan struct{}, maxHandshakes), closed: make(chan struct{}),
 	}
 }
@@ -111,17 +112,8 @@ func (d *door) admit(raw net.Conn) {
 }
 
 func (d *door) handshake(raw net.Conn) (conn *tls.Conn, id pki.Identity, reason string, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), handshakeTimeout)
+	ctx, cancel := context.WithTimeout(d.ctx, handshakeTimeout)
 	defer cancel()
-	stop := context.AfterFunc(ctx, func() { _ = raw.SetDeadline(time.Unix(1, 0)) })
-	defer stop()
-	go func() { // a closing door does not wait for strangers
-		select {
-		case <-d.closed:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
 	conn = tls.Server(raw, d.config)
 	if err := conn.HandshakeContext(ctx); err != nil {
 		return nil, id, "handshake", err

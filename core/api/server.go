@@ -164,7 +164,7 @@ func (s *Server) Start(node *replica.Node) {
 
 // Serve accepts connections until Close. It may be called once.
 func (s *Server) Serve(ln net.Listener) error {
-	d := newDoor(ln, s.cfg.Credentials, s.node.Handoff, func(reason string) { s.metrics.refused.WithLabelValues(reason).Inc() }, s.log)
+	d := newDoor(s.ctx, ln, s.cfg.Credentials, s.node.Handoff, func(reason string) { s.metrics.refused.WithLabelValues(reason).Inc() }, s.log)
 	s.mu.Lock()
 	closing := s.ctx.Err() != nil
 	if !closing {
