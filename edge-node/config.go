@@ -45,7 +45,7 @@ type Listen struct {
 	TCPS    string   `yaml:"tcps" help:"address for raw TCP over TLS"`
 	Cert    string   `yaml:"cert" help:"certificate file of https and tcps"`
 	Key     string   `yaml:"key" help:"its key file"`
-	Origins []string `yaml:"origins" help:"web pages that may connect: https://example.com, same-host, or * for any (default same-host)"`
+	Origins []string `yaml:"origins" help:"web pages that may connect: https://example.com, same-host, or * for any; none means same-host"`
 	// RequireOrigin keeps programs without a browser out; tokens do that better.
 	RequireOrigin bool `yaml:"require_origin" help:"refuse WebSocket requests without an Origin"`
 }

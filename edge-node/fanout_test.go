@@ -79,7 +79,7 @@ func BenchmarkFanout(b *testing.B) {
 
 func fanout(b *testing.B, members, rate int) {
 	core := startCore(b)
-	e := startEdge(b, core, func(c *Config) { c.Limits.PerAddress = -1 })
+	e := startEdge(b, core, func(c *Config) { c.Limits.PerAddress = 0 })
 	stop := audience(b, e.Endpoints()[0], members)
 	defer stop()
 	payload := strings.Repeat("x", 100)

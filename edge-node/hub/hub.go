@@ -35,14 +35,14 @@ type Core interface {
 
 // Config bounds the hub.
 type Config struct {
-	TailBytes      int           `yaml:"tail_bytes" help:"bytes of one room's tail (default 1 MiB)"`
-	TailMessages   int           `yaml:"tail_messages" help:"messages of one room's tail (default 2000)"`
-	TotalTailBytes int64         `yaml:"total_tail_bytes" help:"bytes of all tails (default 512 MiB); beyond it tails shrink with every block"`
-	Behind         int           `yaml:"behind" help:"messages behind which a member is told of a gap (default 10000)"`
-	Linger         time.Duration `yaml:"linger" help:"how long an empty room keeps its tail (default 30s)"`
-	JoinTimeout    time.Duration `yaml:"join_timeout" help:"how long a join waits for core (default 5s)"`
-	Readers        int           `yaml:"readers" help:"history pages read at the same time for members that are behind (default 16)"`
-	Workers        int           `yaml:"workers" help:"goroutines that write to connections (default one per CPU)"`
+	TailBytes      int           `yaml:"tail_bytes" help:"bytes of one room's tail"`
+	TailMessages   int           `yaml:"tail_messages" help:"messages of one room's tail"`
+	TotalTailBytes int64         `yaml:"total_tail_bytes" help:"bytes of all tails; beyond it tails shrink with every block"`
+	Behind         int           `yaml:"behind" help:"messages behind which a member is told of a gap"`
+	Linger         time.Duration `yaml:"linger" help:"how long an empty room keeps its tail"`
+	JoinTimeout    time.Duration `yaml:"join_timeout" help:"how long a join waits for core"`
+	Readers        int           `yaml:"readers" help:"history pages read at the same time for members that are behind"`
+	Workers        int           `yaml:"workers" help:"goroutines that write to connections"`
 }
 
 // minTailBytes is what a tail keeps under pressure.

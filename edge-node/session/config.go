@@ -6,35 +6,37 @@ import (
 	"github.com/barrage-im/barrage/protocol"
 )
 
-// Config bounds what sessions may take. A limit of 0 is its default; -1, where
-// it makes sense, is none.
+// Config bounds what sessions may take. Begin with Default: 0 means no limit for
+// the connections of the edge, of an address and of a user, and the default
+// everywhere else.
 type Config struct {
 	// Who this edge is; not configuration of its own.
 	Region string
 	Edge   string
 
-	MaxConnections int `yaml:"max_connections" help:"connections of this edge (default 100000)"`
-	PerAddress     int `yaml:"per_address" help:"connections of one IPv4 address or IPv6 /64, loopback excepted (default 1000)"`
-	PerUser        int `yaml:"per_user" help:"connections of one user (default 20)"`
-	Rooms          int `yaml:"rooms" help:"rooms of one connection (default 256)"`
-	Outstanding    int `yaml:"outstanding" help:"unanswered publishes of one connection (default 1024)"`
+	MaxConnections int `yaml:"max_connections" help:"connections of this edge; 0 no limit"`
+	PerAddress     int `yaml:"per_address" help:"connections of one IPv4 address or IPv6 /64, loopback excepted; 0 no limit"`
+	PerUser        int `yaml:"per_user" help:"connections of one user; 0 no limit"`
+	Rooms          int `yaml:"rooms" help:"rooms of one connection"`
+	Outstanding    int `yaml:"outstanding" help:"unanswered publishes of one connection"`
 
-	FrameRate  int `yaml:"frame_rate" help:"frames per second of one connection before it is closed as a flood (default 1000)"`
-	FrameBurst int `yaml:"frame_burst" help:"frames at once (default 4000)"`
-	ReadRate   int `yaml:"read_rate" help:"history and member pages per second of one user (default 10)"`
-	ReadBurst  int `yaml:"read_burst" help:"pages at once (default 40)"`
-	Reads      int `yaml:"reads" help:"history and member pages being read at the same time on this edge (default 64)"`
-	Outbox     int `yaml:"outbox" help:"bytes of replies that wait for one connection (default 256 KiB); at twice as much it is closed"`
+	FrameRate  int `yaml:"frame_rate" help:"frames per second of one connection before it is closed as a flood"`
+	FrameBurst int `yaml:"frame_burst" help:"frames at once"`
+	ReadRate   int `yaml:"read_rate" help:"history and member pages per second of one user"`
+	ReadBurst  int `yaml:"read_burst" help:"pages at once"`
+	Reads      int `yaml:"reads" help:"history and member pages being read at the same time on this edge"`
+	Outbox     int `yaml:"outbox" help:"bytes of replies that wait for one connection; at twice as much it is closed"`
 
-	Heartbeat        time.Duration `yaml:"heartbeat" help:"silence after which the server sends a heartbeat (default 25s)"`
-	HeartbeatTimeout time.Duration `yaml:"heartbeat_timeout" help:"time to answer it (default 10s)"`
-	AuthTimeout      time.Duration `yaml:"auth_timeout" help:"time to verify a token, keys fetched included (default 5s)"`
-	PublishTimeout   time.Duration `yaml:"publish_timeout" help:"a publish without timeout_ms is not appended after this (default 10s)"`
-	ExpiryGrace      time.Duration `yaml:"expiry_grace" help:"time to refresh a token after it has expired (default 10s)"`
+	Heartbeat        time.Duration `yaml:"heartbeat" help:"silence after which the server sends a heartbeat"`
+	HeartbeatTimeout time.Duration `yaml:"heartbeat_timeout" help:"time to answer it"`
+	AuthTimeout      time.Duration `yaml:"auth_timeout" help:"time to verify a token, keys fetched included"`
+	PublishTimeout   time.Duration `yaml:"publish_timeout" help:"a publish without timeout_ms is not appended after this"`
+	ExpiryGrace      time.Duration `yaml:"expiry_grace" help:"time to refresh a token after it has expired"`
 }
 
 // Limits that are not configured.
 const (
+	maxCounted    = 4 << 20          // addresses and users that are counted: more than one machine holds
 	maxRateKeys   = 100_000          // users and rooms that a rate limit remembers
 	minHintWait   = time.Second      // a client that is sent away waits up to this
 	hintPerClose  = 2                // and this many milliseconds more for each other one in the last closeWindow
@@ -49,12 +51,11 @@ const (
 )
 
 // Default is the configuration when nothing is set.
-func Default() Config { return Config{}.withDefaults() }
+func Default() Config {
+	return Config{MaxConnections: 100_000, PerAddress: 1000, PerUser: 20}.withDefaults()
+}
 
 func (c Config) withDefaults() Config {
-	set(&c.MaxConnections, 100_000)
-	set(&c.PerAddress, 1000)
-	set(&c.PerUser, 20)
 	set(&c.Rooms, protocol.MaxRooms)
 	set(&c.Outstanding, protocol.MaxOutstanding)
 	set(&c.FrameRate, 1000)

@@ -62,8 +62,8 @@ func New(cfg Config, core *upstream.Client, rooms *hub.Hub, verify Verifier, log
 	cfg = cfg.withDefaults()
 	s := &Server{
 		cfg: cfg, core: core, hub: rooms, verify: verify, log: log,
-		addresses: limit.NewCounter(cfg.PerAddress, cfg.MaxConnections),
-		users:     limit.NewCounter(cfg.PerUser, cfg.MaxConnections),
+		addresses: limit.NewCounter(cfg.PerAddress, maxCounted),
+		users:     limit.NewCounter(cfg.PerUser, maxCounted),
 		pages:     limit.NewTable(float64(cfg.ReadRate), cfg.ReadBurst, maxRateKeys),
 		reading:   make(chan struct{}, cfg.Reads),
 	}
