@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -241,7 +242,10 @@ func (c *cluster) openAt(id, dir string, ln net.Listener, tune func(*Config)) (*
 				conn.Close()
 				continue
 			}
-			conn.Read(name[1 : 1+name[0]])
+			if _, err := io.ReadFull(conn, name[1:1+name[0]]); err != nil {
+				conn.Close()
+				continue
+			}
 			from := string(name[1 : 1+name[0]])
 			if c.isCut(id) || c.isCut(from) {
 				conn.Close()
@@ -283,13 +287,13 @@ func (c *cluster) must(m *member, err error) *member {
 }
 
 // stop closes a node and forgets it.
-func (c *cluster) stop(id string) *member {
+func (c *cluster) stop(id string) {
 	c.mu.Lock()
 	m := c.nodes[id]
 	delete(c.nodes, id)
 	c.mu.Unlock()
 	if m == nil {
-		return nil
+		return
 	}
 	m.ln.Close()
 	<-m.done
@@ -297,7 +301,6 @@ func (c *cluster) stop(id string) *member {
 		c.t.Logf("close %s: %v", id, err)
 	}
 	m.conns.Range(func(conn, _ any) bool { conn.(net.Conn).Close(); return true })
-	return m
 }
 
 // restart opens a stopped node again, where it was.

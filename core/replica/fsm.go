@@ -106,7 +106,7 @@ func (s *Shard) applyLocked(logs []*raft.Log, out []any) (done []applied, err er
 
 // Snapshot costs nothing: the state is in the store.
 func (f fsm) Snapshot() (raft.FSMSnapshot, error) {
-	return ownSnapshot{f.Shard}, f.stopped()
+	return ownSnapshot(f), f.stopped()
 }
 
 // stopped says why nothing is applied any more, nil if things are.
@@ -144,7 +144,7 @@ func (ownSnapshot) Release() {}
 // present one, switches in one synced write, and only then removes the old: a
 // crash at any step leaves either, and what is left over goes at the next start.
 func (f fsm) Restore(src io.ReadCloser) error {
-	defer src.Close() //nolint:errcheck // read only
+	defer src.Close()
 	err := f.restore(src)
 	if err != nil {
 		f.snaps.abandon()

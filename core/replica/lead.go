@@ -84,7 +84,7 @@ func (s *Shard) lead(ctx context.Context) {
 		case <-tick.C:
 			if s.elected.Load() {
 				s.tick()
-				s.checkStuck()
+				s.checkStuck(ctx)
 			}
 		case <-prefer.C:
 			if s.leading.Load() {
@@ -171,7 +171,7 @@ func (s *Shard) transferSeen(err error) {
 // checkStuck ends the process when this leader has refused entries for longer
 // than a transfer can take: hashicorp/raft issue 696 leaves the flag set for
 // ever, and only a restart clears it.
-func (s *Shard) checkStuck() {
+func (s *Shard) checkStuck(ctx context.Context) {
 	since := s.stuck.Load()
 	if since == 0 {
 		return
@@ -180,12 +180,12 @@ func (s *Shard) checkStuck() {
 		s.node.fatal(fmt.Errorf("shard %d: leadership transfer stuck for %s (hashicorp/raft issue 696): restart this node", s.id, d.Round(time.Millisecond)))
 		return
 	}
-	s.transferSeen(s.probe())
+	s.transferSeen(s.probe(ctx))
 }
 
 // probe proposes an empty entry to see whether raft takes any.
-func (s *Shard) probe() error {
-	ctx, cancel := context.WithTimeout(s.node.ctx, s.node.cfg.Heartbeat)
+func (s *Shard) probe(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, s.node.cfg.Heartbeat)
 	defer cancel()
 	err := wait(ctx, s.raft.Barrier(0))
 	if errors.Is(err, context.DeadlineExceeded) {

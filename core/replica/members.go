@@ -98,12 +98,13 @@ func (s *Shard) Transfer(ctx context.Context, id string) error {
 		s.transfers.Unlock()
 		return ErrClosed
 	}
-	go func() {
+	go func() { //nolint:contextcheck // it outlives the caller, see above
 		defer s.node.running.Done()
 		defer s.transfers.Unlock()
-		err := wait(s.node.ctx, f)
+		life := s.node.ctx
+		err := wait(life, f)
 		if s.elected.Load() { // it failed: does raft take entries again?
-			s.transferSeen(s.probe())
+			s.transferSeen(s.probe(life))
 		}
 		done <- err
 	}()

@@ -155,12 +155,16 @@ func TestNewNodeCatchesUpBySnapshotAfterTruncation(t *testing.T) {
 	if first, err := leader.Shard(1).logs.FirstIndex(); err != nil || first < 100 {
 		t.Fatalf("log begins at %d (%v): not truncated", first, err)
 	}
-	d := c.must(c.open("d", "", nil))
+	restored := make(chan uint32, 10)
+	d := c.must(c.open("d", "", func(cfg *Config) { cfg.Restored = func(shard uint32) { restored <- shard } }))
 	if err := leader.Shard(1).AddPeer(t.Context(), Peer{ID: "d", Address: d.cfg.Address}); err != nil {
 		t.Fatal(err)
 	}
 	c.put(1, "after")
 	c.equal(1)
+	if shard := <-restored; shard != 1 {
+		t.Fatalf("told of shard %d", shard)
+	}
 	if n := d.tally[1].calls.Load(); n > 50 {
 		t.Fatalf("%d entries were applied: it came by log, not by snapshot", n)
 	}

@@ -62,7 +62,7 @@ func openStore(dir string, cacheBytes int64, log *slog.Logger, fatal func(error)
 		EventListener: &pebble.EventListener{
 			BackgroundError: func(err error) { fatal(fmt.Errorf("state store: %w", err)) },
 			DataCorruption: func(i pebble.DataCorruptionInfo) {
-				fatal(fmt.Errorf("state store %s: %w: %v", i.Path, ErrCorrupt, i.Details))
+				fatal(fmt.Errorf("state store %s: %w: %w", i.Path, ErrCorrupt, i.Details))
 			},
 			DiskSlow: func(i pebble.DiskSlowInfo) { log.Warn("slow disk", "path", i.Path, "duration", i.Duration) },
 		},
@@ -271,8 +271,13 @@ type pebbleLog struct {
 	fatal func(error)
 }
 
-func (l pebbleLog) Infof(format string, args ...any)  { l.log.Debug(fmt.Sprintf(format, args...)) }
-func (l pebbleLog) Errorf(format string, args ...any) { l.log.Error(fmt.Sprintf(format, args...)) }
+func (l pebbleLog) Infof(format string, args ...any) {
+	l.log.Debug("state store", "message", fmt.Sprintf(format, args...))
+}
+
+func (l pebbleLog) Errorf(format string, args ...any) {
+	l.log.Error("state store", "message", fmt.Sprintf(format, args...))
+}
 
 // Fatalf is called when a write to the store's log failed; Pebble expects it
 // not to return.

@@ -2,6 +2,7 @@ package replica
 
 import (
 	"encoding/binary"
+	"errors"
 	"io"
 	"net"
 	"testing"
@@ -15,9 +16,11 @@ func speak(t *testing.T, m *member, b []byte) {
 	t.Helper()
 	us, them := net.Pipe()
 	m.Handoff(them)
-	us.SetDeadline(time.Now().Add(10 * time.Second))
-	us.Write(b) // the other side may close before it has read all
-	if _, err := io.Copy(io.Discard, us); err != nil && err != io.ErrClosedPipe {
+	if err := us.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	_, _ = us.Write(b) // the other side may close before it has read all
+	if _, err := io.Copy(io.Discard, us); err != nil && !errors.Is(err, io.ErrClosedPipe) {
 		t.Fatalf("not closed: %v", err)
 	}
 	us.Close()
@@ -63,7 +66,9 @@ func TestARaftRequestIsBounded(t *testing.T) {
 	const bound = 4 << 20
 	_, m := one(t, func(cfg *Config) { cfg.hooks.request = bound })
 	m.Handoff(them)
-	us.SetDeadline(time.Now().Add(30 * time.Second))
+	if err := us.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
 	// AppendEntries whose first field is a byte string of 4 GiB.
 	if _, err := us.Write(shardHeader(1, 0, 0x81, 0xa6, 'L', 'e', 'a', 'd', 'e', 'r', 0xc6, 0xff, 0xff, 0xff, 0xff)); err != nil {
 		t.Fatal(err)
