@@ -28,8 +28,10 @@ type golden struct {
 func client(id uint64, c *wire.ClientFrame) *wire.ClientFrame { c.Id = id; return c }
 func server(id uint64, s *wire.ServerFrame) *wire.ServerFrame { s.Id = id; return s }
 
-var hello = &wire.Message{Seq: 42, TimeMs: 1_790_000_000_000, Sender: "ada", Name: "Ada L.", Kind: "text", Text: "hi \"there\"\n✨"}
-var sticker = &wire.Message{Seq: 43, TimeMs: 1_790_000_000_040, Sender: "bob", Kind: "sticker", Data: []byte{0, 1, 0xfe, 0xff}}
+var (
+	hello   = &wire.Message{Seq: 42, TimeMs: 1_790_000_000_000, Sender: "ada", Name: "Ada L.", Kind: "text", Text: "hi \"there\"\n✨"}
+	sticker = &wire.Message{Seq: 43, TimeMs: 1_790_000_000_040, Sender: "bob", Kind: "sticker", Data: []byte{0, 1, 0xfe, 0xff}}
+)
 
 func goldenFrames() []golden {
 	since := uint64(41)

@@ -72,9 +72,22 @@ func TestPatterns(t *testing.T) {
 		pattern, name string
 		want          bool
 	}{
-		{"*", "", true}, {"*", "x", true}, {"", "", true}, {"", "x", false}, {"a", "a", true}, {"a", "ab", false},
-		{"live:*", "live:", true}, {"live:*", "live:1", true}, {"live:*", "liv", false}, {"*:1", "live:1", true}, {"*:1", "live:12", false},
-		{"a*b*c", "abc", true}, {"a*b*c", "axxbyyc", true}, {"a*b*c", "axxbyy", false}, {"a**b", "ab", true}, {"*ab", "aab", true},
+		{"*", "", true},
+		{"*", "x", true},
+		{"", "", true},
+		{"", "x", false},
+		{"a", "a", true},
+		{"a", "ab", false},
+		{"live:*", "live:", true},
+		{"live:*", "live:1", true},
+		{"live:*", "liv", false},
+		{"*:1", "live:1", true},
+		{"*:1", "live:12", false},
+		{"a*b*c", "abc", true},
+		{"a*b*c", "axxbyyc", true},
+		{"a*b*c", "axxbyy", false},
+		{"a**b", "ab", true},
+		{"*ab", "aab", true},
 		{strings.Repeat("a*", 40) + "b", strings.Repeat("a", 128), false},
 	} {
 		if got := protocol.MatchPattern(c.pattern, c.name); got != c.want {

@@ -56,7 +56,7 @@ func (s *connSet) run(c *conn, accept Accept, ready func(*conn) error) {
 	c.in.armed = 1
 	if ready != nil {
 		if err := ready(c); err != nil {
-			c.shut()
+			_ = c.shut()
 			s.forget(c)
 			return
 		}
@@ -68,7 +68,7 @@ func (s *connSet) run(c *conn, accept Accept, ready func(*conn) error) {
 	if c.closing.Load() {
 		c.linger()
 	}
-	c.shut()
+	_ = c.shut() // nobody is there to be told
 	s.forget(c)
 }
 

@@ -66,7 +66,8 @@ func TestTheLargestFrameArrives(t *testing.T) {
 		c, s := r.connect(t)
 		room := protocol.MaxClientFrame - 40
 		frame := protocol.AppendClient(nil, r.enc, &wire.ClientFrame{Id: 1, Command: &wire.ClientFrame_Refresh{
-			Refresh: &wire.Refresh{Token: string(bytes.Repeat([]byte("t"), room))}}})
+			Refresh: &wire.Refresh{Token: string(bytes.Repeat([]byte("t"), room))},
+		}})
 		if err := c.WriteFrames(append(frame, ping(r.enc, 2)...)); err != nil {
 			t.Fatal(err)
 		}
@@ -84,7 +85,8 @@ func TestASlowReaderGetsEverythingInOrder(t *testing.T) {
 		const n = 60
 		image := func(i int) []byte {
 			return format.AppendImage(nil, protocol.AppendServer(nil, r.enc, &wire.ServerFrame{Id: uint64(i), Body: &wire.ServerFrame_Error{
-				Error: &wire.Error{Code: 1, Message: string(bytes.Repeat([]byte{'a' + byte(i%26)}, 400_000))}}}))
+				Error: &wire.Error{Code: 1, Message: string(bytes.Repeat([]byte{'a' + byte(i%26)}, 400_000))},
+			}}))
 		}
 		sent, busy := make(chan error, 1), make(chan struct{}, n)
 		go func() {
@@ -142,7 +144,8 @@ func TestASendThatFitsWorksLongAfterASlowOne(t *testing.T) {
 	everyTransport(t, Options{WriteStall: 500 * time.Millisecond}, func(t *testing.T, r *rig) {
 		c, s := r.connect(t)
 		big := s.conn.Info().Format.AppendImage(nil, protocol.AppendServer(nil, r.enc, &wire.ServerFrame{Body: &wire.ServerFrame_Error{
-			Error: &wire.Error{Message: string(bytes.Repeat([]byte{'x'}, 900_000))}}}))
+			Error: &wire.Error{Message: string(bytes.Repeat([]byte{'x'}, 900_000))},
+		}}))
 		for s.conn.Send(big) == nil {
 			// until the socket is full
 		}

@@ -212,7 +212,7 @@ func newWebSocketCrowd(t *testing.T, n int) *crowd {
 	w := &crowd{}
 	t.Cleanup(func() {
 		_ = srv.Close()
-		<-served
+		_ = <-served
 		_ = ws.Close()
 	})
 	answer := make([]byte, 4096)

@@ -29,6 +29,7 @@ const ImageOverhead = 10
 // connection of this format.
 func (f Format) AppendImage(dst, frames []byte) []byte {
 	switch f {
+	case Stream, NumFormats:
 	case WSBinary:
 		dst = appendWSHeader(dst, opBinary, len(frames))
 	case WSText:

@@ -137,7 +137,7 @@ func (r *rig) serveHTTP(t *testing.T, scheme string, ws *WebSocket, config *tls.
 	}()
 	r.shut = func() {
 		_ = srv.Close()
-		<-done
+		_ = <-done
 		_ = ws.Close()
 		done <- nil
 	}

@@ -16,24 +16,36 @@ import (
 	"github.com/barrage-im/barrage/protocol"
 )
 
-// ask sends a handshake request as it is and returns the answer.
-func ask(t *testing.T, r *rig, request string) (*http.Response, net.Conn) {
+// answer is what the server says to a handshake.
+type answer struct {
+	status int
+	header http.Header
+	body   string
+}
+
+// ask sends a handshake request as it is.
+func ask(t *testing.T, r *rig, request string) (answer, net.Conn) {
 	t.Helper()
-	nc, err := net.Dial("tcp", strings.TrimPrefix(r.url, "ws://"))
+	nc, err := new(net.Dialer).DialContext(t.Context(), "tcp", strings.TrimPrefix(r.url, "ws://"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = nc.Close() })
 	_ = nc.SetDeadline(time.Now().Add(patience))
-	if _, err := io.WriteString(nc, request); err != nil && !errors.Is(err, net.ErrClosed) {
+	if _, err := io.WriteString(nc, request); err != nil {
 		t.Logf("the request was cut off: %v", err)
 	}
 	res, err := http.ReadResponse(bufio.NewReader(nc), nil)
 	if err != nil {
 		t.Fatalf("no answer: %v", err)
 	}
-	t.Cleanup(func() { _ = res.Body.Close() })
-	return res, nc
+	defer res.Body.Close()
+	a := answer{status: res.StatusCode, header: res.Header}
+	if a.status != http.StatusSwitchingProtocols {
+		body, _ := io.ReadAll(io.LimitReader(res.Body, 200))
+		a.body = string(body)
+	}
+	return a, nc
 }
 
 func handshake(headers string) string {
@@ -80,11 +92,10 @@ func TestHandshakes(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			r := newRig(t, "ws/proto", c.opts, nil)
 			res, _ := ask(t, r, handshake(c.headers))
-			if res.StatusCode != c.status {
-				body, _ := io.ReadAll(io.LimitReader(res.Body, 200))
-				t.Errorf("answered %s %q, want %d", res.Status, body, c.status)
+			if res.status != c.status {
+				t.Errorf("answered %d %q, want %d", res.status, res.body, c.status)
 			}
-			if res.Header.Get("Sec-WebSocket-Extensions") != "" {
+			if res.header.Get("Sec-WebSocket-Extensions") != "" {
 				t.Error("an extension was agreed on")
 			}
 		})
@@ -189,8 +200,8 @@ func TestWebSocketBreaches(t *testing.T) {
 				protocols = "Sec-WebSocket-Protocol: barrage.v1.json\r\n"
 			}
 			res, nc := ask(t, r, handshake(protocols))
-			if res.StatusCode != 101 {
-				t.Fatal(res.Status)
+			if res.status != 101 {
+				t.Fatal(res.status, res.body)
 			}
 			s := wait(t, "a session", r.sessions)
 			if _, err := nc.Write(c.bytes); err != nil {
@@ -212,8 +223,8 @@ func TestWebSocketBreaches(t *testing.T) {
 func TestPingsAreAnsweredBetweenFragments(t *testing.T) {
 	r := newRig(t, "ws/json", Options{}, nil)
 	res, nc := ask(t, r, handshake("Sec-WebSocket-Protocol: barrage.v1.json\r\n"))
-	if res.StatusCode != 101 {
-		t.Fatal(res.Status)
+	if res.status != 101 {
+		t.Fatal(res.status, res.body)
 	}
 	s := wait(t, "a session", r.sessions)
 	var b []byte
