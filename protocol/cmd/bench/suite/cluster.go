@@ -152,7 +152,7 @@ func (c *cluster) openRates(ctx context.Context) error {
 		return err
 	}
 	result, err := operator.SetPolicies(ctx, &rpc.PutPolicies{Expect: now.GetVersion(), Policies: []*rpc.Policy{{
-		Pattern: "bench-*", PublishRate: 1_000_000, PublishBurst: 1_000_000, UserRate: 1_000_000, UserBurst: 1_000_000,
+		Pattern: "bench-*", PublishRate: 100_000, PublishBurst: 100_000, UserRate: 100_000, UserBurst: 100_000,
 	}}})
 	if err == nil && result.GetCode() != 0 {
 		err = fmt.Errorf("set policies: code %d: %s", result.GetCode(), result.GetMessage())

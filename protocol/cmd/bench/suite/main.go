@@ -33,6 +33,7 @@ type options struct {
 	members int
 	idle    int
 	rounds  int
+	rooms   int
 }
 
 func main() {
@@ -56,6 +57,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	flags.IntVar(&o.members, "members", 1000, "members of the fan-out and the storm")
 	flags.IntVar(&o.idle, "idle", 5000, "connections of the idle row")
 	flags.IntVar(&o.rounds, "rounds", 2, "measurements of Barrage in a row; a peer's stand between them")
+	flags.IntVar(&o.rooms, "rooms", 16, "rooms of the publish row, a publisher each")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}

@@ -126,14 +126,14 @@ func (s *suite) inTurns(ctx context.Context, own, other func(context.Context) (r
 
 func (s *suite) publish(ctx context.Context) error {
 	a, b, err := s.inTurns(ctx, func(ctx context.Context) (result, error) {
-		return s.bench(ctx, "publish", "--server", strings.Join(s.cluster.tcp, ","), "--outstanding", "256", "--size", "128", "--server-pid", pids(s.cluster.cores))
+		return s.bench(ctx, "publish", "--server", strings.Join(s.cluster.tcp, ","), "--rooms", fmt.Sprint(s.rooms), "--outstanding", "256", "--size", "128", "--server-pid", pids(s.cluster.cores))
 	}, func(ctx context.Context) (result, error) {
 		return s.peer(ctx, "jetstream", "--outstanding", "256", "--size", "128", "--dir", s.work)
 	})
 	if err != nil {
 		return err
 	}
-	s.table("Durable publish: 256 outstanding, 128 B, 16 rooms, fsync on a majority of three before the acknowledgement",
+	s.table(fmt.Sprintf("Durable publish: 256 outstanding, 128 B, %d rooms, fsync on a majority of three before the acknowledgement", s.rooms),
 		"| | msgs/s | CPU-µs a message, three servers | p50 ms | p99 ms |\n|---|---|---|---|---|")
 	for _, r := range a {
 		s.line("Barrage, SDK → edge → core (CPU of the cores)", number(r.AckedPerSecond), micro(r.CPUPerAck), milli(r.Ack.P50), milli(r.Ack.P99))
