@@ -49,16 +49,18 @@ fuzz: ## each Fuzz* for TIME (default 30s)
 	done
 
 .PHONY: bench
-bench: ## benchmarks of PKG ten times; with OLD=ref at that commit too, then benchstat
+ifdef OLD
+bench: ## whole service against its peers; with OLD=ref: benchmarks of PKG ten times here and there, then benchstat
 	mkdir -p bin/bench
 	go test -run '^$$' -bench . -benchmem -count=10 $(PKG) | tee bin/bench/new.txt
-ifdef OLD
 	rm -rf bin/bench/old && git worktree prune && git worktree add --detach bin/bench/old $(OLD)
 	trap 'git worktree remove --force bin/bench/old' EXIT; \
 		(cd bin/bench/old && go test -run '^$$' -bench . -benchmem -count=10 $(PKG)) | tee bin/bench/old.txt
 	go tool benchstat bin/bench/old.txt bin/bench/new.txt
 else
-	go tool benchstat bin/bench/new.txt
+bench:
+	mkdir -p bin/bench
+	go run ./protocol/cmd/bench/suite --dir bin/bench
 endif
 
 .PHONY: gen
