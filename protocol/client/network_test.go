@@ -137,7 +137,7 @@ func TestOverRealTransports(t *testing.T) {
 			c := dial(t, s, func(cfg *client.Config) { cfg.Endpoints, cfg.Dialer = []string{url}, nil })
 			_, got := join(t, c, "lobby", client.JoinOptions{})
 			var v verdicts
-			const n = 3000
+			const n = 900
 			publishAll(t, c, "lobby", n/3, &v)
 			s.Break()
 			publishAll(t, c, "lobby", n/3, &v)

@@ -26,9 +26,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // way. Afterwards every message is in its room's log once, in the order of the
 // calls, and every member has seen the log.
 func TestStormLosesDoublesAndReordersNothing(t *testing.T) {
-	seeds := 20
+	seeds := 12
 	if testing.Short() {
-		seeds = 8
+		seeds = 4
 	}
 	for seed := range uint64(seeds) {
 		t.Run(fmt.Sprint("seed", seed), func(t *testing.T) {
