@@ -3,7 +3,9 @@
 package transport_test
 
 import (
+	"errors"
 	"net"
+	"net/http"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -212,7 +214,9 @@ func newWebSocketCrowd(t *testing.T, n int) *crowd {
 	w := &crowd{}
 	t.Cleanup(func() {
 		_ = srv.Close()
-		_ = <-served
+		if err := <-served; !errors.Is(err, http.ErrServerClosed) && err != nil {
+			t.Errorf("serve: %v", err)
+		}
 		_ = ws.Close()
 	})
 	answer := make([]byte, 4096)

@@ -137,7 +137,9 @@ func (r *rig) serveHTTP(t *testing.T, scheme string, ws *WebSocket, config *tls.
 	}()
 	r.shut = func() {
 		_ = srv.Close()
-		_ = <-done
+		if err := <-done; !errors.Is(err, http.ErrServerClosed) && err != nil {
+			t.Errorf("serve: %v", err)
+		}
 		_ = ws.Close()
 		done <- nil
 	}
