@@ -14,7 +14,8 @@ var (
 	// it then wraps.
 	ErrClosed = errors.New("client: closed")
 	// ErrOutcomeUnknown: the publish was sent and not answered in time. It may
-	// have been accepted. Sending it again under the same key within
+	// have been accepted. Sending it again under the same Message.Key, which one
+	// has to have chosen oneself, within
 	// protocol.KeyWindow is safe.
 	ErrOutcomeUnknown = errors.New("client: outcome unknown: it was sent, and may have been accepted")
 	// ErrNotSent: the publish never left this process.
