@@ -14,19 +14,17 @@ var (
 	// it then wraps.
 	ErrClosed = errors.New("client: closed")
 	// ErrOutcomeUnknown: the publish was sent and not answered in time. It may
-	// have been accepted. Sending it again under the same Message.Key, which one
-	// has to have chosen oneself, within
-	// protocol.KeyWindow is safe.
+	// have been accepted. Sending it again under the same Message.Key (choose
+	// one, to know it) within protocol.KeyWindow is safe.
 	ErrOutcomeUnknown = errors.New("client: outcome unknown: it was sent, and may have been accepted")
-	// ErrNotSent: the publish never left this process.
-	ErrNotSent = errors.New("client: never sent")
+	// ErrNotSent: the publish never left this process, or only to be refused for
+	// the time being, every time. It was not accepted.
+	ErrNotSent = errors.New("client: not sent")
 	// ErrTimeout: Config.PublishTimeout has passed. Comes together with
 	// ErrOutcomeUnknown or ErrNotSent.
 	ErrTimeout = errors.New("client: publish timed out")
 	// ErrFull: Config.MaxPending publishes wait for their answer.
 	ErrFull = errors.New("client: too many publishes pending; wait for answers")
-	// ErrLeft: the room was left.
-	ErrLeft = errors.New("client: room was left")
 )
 
 // Message is one message of a room: received, or to be published. A publish
