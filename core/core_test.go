@@ -168,3 +168,39 @@ func TestExpiredDeadlinesAreNotAppended(t *testing.T) { // B61
 		t.Fatalf("the expired publish took a seq: %v", results[1])
 	}
 }
+
+func TestNothingAcknowledgedIsLostWhenAllNodesDieAtOnce(t *testing.T) {
+	c := startCluster(t, 3)
+	e := c.attach(c.nodes[0], 7, 1)
+	room := roomOf(t, e.welcome.GetState(), 1, "lobby")
+	for i := range 100 {
+		e.publish(room, fmt.Sprint("user", i%20), fmt.Sprint("k", i), fmt.Sprint("m", i+1))
+	}
+	epoch := e.published()[0].GetEpoch()
+	for _, n := range c.nodes {
+		n.kill(t)
+	}
+	for _, n := range c.nodes {
+		c.start(n)
+	}
+	for _, n := range c.nodes {
+		c.ready(n)
+	}
+	again := c.attach(c.nodes[2], 8, 1)
+	for i := 90; i < 110; i++ { // the last ten blindly again, and ten new ones
+		again.publish(room, fmt.Sprint("user", i%20), fmt.Sprint("k", i), fmt.Sprint("m", i+1))
+	}
+	for i, r := range again.published() {
+		if r.GetCode() != 0 || r.GetSeq() != uint64(91+i) || r.GetDuplicate() != (i < 10) || r.GetEpoch() != epoch {
+			t.Fatalf("publish %d: %v", 90+i, r)
+		}
+	}
+	f := c.feed(c.nodes[1], 8)
+	f.listen()
+	f.subscribe(room, epoch, 0, 0)
+	for i, text := range f.texts(room, 1, 110) {
+		if text != fmt.Sprint("m", i+1) {
+			t.Fatalf("message %d is %q", i+1, text)
+		}
+	}
+}

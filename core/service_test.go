@@ -35,7 +35,7 @@ func TestStrangersDoNotGetThroughTheDoor(t *testing.T) { // B72
 	}
 	dial := func() net.Conn {
 		t.Helper()
-		conn, err := net.Dial("tcp", address)
+		conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", address)
 		if err != nil {
 			t.Fatal(err)
 		}

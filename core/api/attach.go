@@ -53,7 +53,7 @@ func (c coreService) Attach(stream rpc.Core_AttachServer) error {
 	}
 	defer s.detach(e)
 	s.log.Info("edge attached", "edge", hello.GetName(), "incarnation", e.incarnation, "region", hello.GetRegion())
-	lease := newLease(s, e, hello, actor(ctx))
+	lease := newLease(s, hello, actor(ctx))
 	defer lease.stop()
 
 	state, changed := s.state.get()

@@ -50,7 +50,7 @@ func TestCallsAreDeniedByDefaultAndWhenTooLate(t *testing.T) { // B61, B71
 	late, cancel := context.WithDeadline(edge, time.Now().Add(-time.Second))
 	defer cancel()
 	for name, c := range map[string]struct {
-		ctx    context.Context
+		ctx    context.Context //nolint:containedctx // it is the case
 		method string
 		want   codes.Code
 	}{

@@ -262,7 +262,7 @@ type feedWriter struct {
 // serve gives one cursor its turn. again: there is more for it. hold: an update
 // waits for its time.
 func (w *feedWriter) serve(ctx context.Context, c *cursor) (again, hold bool, err error) {
-	blocks, r := c.hub.read(c, w.blocks[:0], feedRound)
+	blocks, r := c.hub.read(c, w.blocks[:0])
 	w.blocks = blocks
 	if c.answered && (r == reached || r == level) {
 		if err := w.sendBlocks(c, blocks); err != nil {

@@ -114,8 +114,8 @@ func TestAStreamWithTooMuchUnansweredIsNotRead(t *testing.T) {
 	go func() { waited <- l.wait(t.Context(), 20) }()
 	l.answer(key, results(1, 1, 1))
 	select {
-	case <-waited:
-		t.Fatal("an answer that has not left yet made room")
+	case err := <-waited:
+		t.Fatal("an answer that has not left yet made room", err)
 	default:
 	}
 	l.release(l.out.take(nil)[0].cost)

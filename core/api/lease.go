@@ -20,7 +20,7 @@ type lease struct {
 	done   chan struct{}
 }
 
-func newLease(s *Server, e *edge, hello *rpc.Edge, actor string) *lease {
+func newLease(s *Server, hello *rpc.Edge, actor string) *lease {
 	ctx, cancel := context.WithCancel(s.ctx)
 	l := &lease{s: s, actor: actor, hello: clamp(hello), news: make(chan *rpc.Edge, 1), cancel: cancel, done: make(chan struct{})}
 	s.wg.Go(func() {

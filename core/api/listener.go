@@ -198,7 +198,7 @@ func (proven) ClientHandshake(context.Context, string, net.Conn) (net.Conn, cred
 }
 
 func (proven) Info() credentials.ProtocolInfo {
-	return credentials.ProtocolInfo{SecurityProtocol: "tls", SecurityVersion: "1.3"}
+	return credentials.ProtocolInfo{SecurityProtocol: "tls"}
 }
 func (p proven) Clone() credentials.TransportCredentials { return p }
 func (proven) OverrideServerName(string) error           { return nil }

@@ -23,8 +23,8 @@ type metrics struct {
 func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	var errs []error
 	register := func(c prometheus.Collector) { errs = append(errs, reg.Register(c)) }
-	vec := func(name, help, label string) *prometheus.CounterVec {
-		c := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "barrage", Subsystem: "core", Name: name, Help: help}, []string{label})
+	vec := func(name, help string) *prometheus.CounterVec {
+		c := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "barrage", Subsystem: "core", Name: name, Help: help}, []string{"reason"})
 		register(c)
 		return c
 	}
@@ -39,10 +39,10 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		return g
 	}
 	m := &metrics{
-		refused:       vec("connections_refused_total", "Connections that did not get through the door.", "reason"),
-		denied:        vec("calls_denied_total", "Calls that the caller's role may not make.", "reason"),
-		resets:        vec("lane_resets_total", "Lanes whose edge was asked to send again.", "reason"),
-		gaps:          vec("feed_gaps_total", "Gaps told to feeds.", "reason"),
+		refused:       vec("connections_refused_total", "Connections that did not get through the door."),
+		denied:        vec("calls_denied_total", "Calls that the caller's role may not make."),
+		resets:        vec("lane_resets_total", "Lanes whose edge was asked to send again."),
+		gaps:          vec("feed_gaps_total", "Gaps told to feeds."),
 		pressure:      counter("lane_waits_total", "Times a stream was not read because too much was unanswered."),
 		relayBreaks:   counter("relay_breaks_total", "Streams to other nodes that broke."),
 		fed:           counter("fed_messages_total", "Messages sent to feeds."),

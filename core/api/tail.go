@@ -156,9 +156,9 @@ const (
 	other                // the tail is of another epoch, or of none: look at the room
 )
 
-// read appends the blocks that continue a cursor, about max bytes of them. The
+// read appends the blocks that continue a cursor, about feedRound of them. The
 // first one may begin before it.
-func (h *hub) read(c *cursor, to []room.Block, max int) ([]room.Block, reach) {
+func (h *hub) read(c *cursor, to []room.Block) ([]room.Block, reach) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	t := h.rooms[c.room]
@@ -171,16 +171,17 @@ func (h *hub) read(c *cursor, to []room.Block, max int) ([]room.Block, reach) {
 	case len(t.blocks) == 0 || c.next < t.blocks[0].First || c.next >= end(&t.blocks[len(t.blocks)-1]):
 		return to, behind
 	}
+	left := feedRound
 	for i := range t.blocks {
 		b := &t.blocks[i]
 		if end(b) <= c.next {
 			continue
 		}
-		if max <= 0 {
+		if left <= 0 {
 			break
 		}
 		to = append(to, *b)
-		max -= len(b.Records)
+		left -= len(b.Records)
 	}
 	return to, reached
 }

@@ -33,19 +33,19 @@ func TestATailIsKeptAsLongAsACursorNeedsIt(t *testing.T) {
 		h.place(c, 9, 1, 0)
 	}
 	apply(h, block(9, 1, 3, "a"), block(9, 4, 2, "b"))
-	got, r := h.read(quick, nil, feedRound)
+	got, r := h.read(quick, nil)
 	if r != reached || len(got) != 2 {
 		t.Fatalf("%v, %d blocks", r, len(got))
 	}
 	h.advance(quick, 6)
-	if _, r = h.read(quick, nil, feedRound); r != level {
+	if _, r = h.read(quick, nil); r != level {
 		t.Fatal(r)
 	}
 	if h.bytes == 0 {
 		t.Fatal("the slow cursor's blocks are gone")
 	}
 	h.advance(slow, 3) // in the middle of a block
-	got, r = h.read(slow, nil, feedRound)
+	got, r = h.read(slow, nil)
 	if r != reached || len(got) != 2 {
 		t.Fatalf("%v, %d blocks", r, len(got))
 	}
@@ -54,7 +54,7 @@ func TestATailIsKeptAsLongAsACursorNeedsIt(t *testing.T) {
 		t.Fatalf("%v, %v", m, err)
 	}
 	h.advance(slow, 6)
-	if _, r = h.read(slow, nil, feedRound); r != level || h.bytes != 0 {
+	if _, r = h.read(slow, nil); r != level || h.bytes != 0 {
 		t.Fatalf("%v, %d bytes that nobody needs", r, h.bytes)
 	}
 }
@@ -70,7 +70,7 @@ func TestATailIsBounded(t *testing.T) {
 	if len(tl.blocks) > maxTailBlocks || tl.bytes > maxTailBytes || h.bytes != tl.bytes {
 		t.Fatalf("%d blocks, %d bytes, %d in all", len(tl.blocks), tl.bytes, h.bytes)
 	}
-	if _, r := h.read(c, nil, feedRound); r != behind {
+	if _, r := h.read(c, nil); r != behind {
 		t.Fatalf("a cursor that the tail lost is %v", r)
 	}
 	h.unwatch(c)
@@ -85,15 +85,15 @@ func TestATailDoesNotContinueAnotherEpoch(t *testing.T) {
 	h.place(c, 9, 1, 0)
 	apply(h, block(9, 1, 1, "old"))
 	h.applied(&room.Effects{Gone: []room.Gone{{Room: "r", Epoch: 9}}, Blocks: []room.Block{block(12, 1, 1, "new")}})
-	if got, r := h.read(c, nil, feedRound); r != other || len(got) != 0 {
+	if got, r := h.read(c, nil); r != other || len(got) != 0 {
 		t.Fatalf("%v, %d blocks", r, len(got))
 	}
 	h.place(c, 12, 1, 1)
-	if got, r := h.read(c, nil, feedRound); r != reached || got[0].Epoch != 12 {
+	if got, r := h.read(c, nil); r != reached || got[0].Epoch != 12 {
 		t.Fatal(r)
 	}
 	h.restored()
-	if _, r := h.read(c, nil, feedRound); r != other {
+	if _, r := h.read(c, nil); r != other {
 		t.Fatalf("after a restore: %v", r)
 	}
 }
