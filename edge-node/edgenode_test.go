@@ -17,7 +17,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestMessagesReachMembersOfEveryFormat(t *testing.T) {
 	e := startEdge(t, startCore(t))
-	var members []*client
+	var members []*peer
 	for format := range formats {
 		c := enter(t, e, format, "member-"+format)
 		c.join("lobby")

@@ -64,8 +64,8 @@ func eventually(t testing.TB, what string, ok func() bool) {
 	}
 }
 
-// A client is a connection whose frames are kept as they come.
-type client struct {
+// A peer is a connection whose frames are kept as they come.
+type peer struct {
 	t    testing.TB
 	conn *transport.ClientConn
 
@@ -84,7 +84,7 @@ var formats = map[string]struct {
 	enc protocol.Encoding
 }{"ws-json": {0, protocol.JSON}, "ws-proto": {0, protocol.Proto}, "tcp": {1, protocol.Proto}}
 
-func dial(t testing.TB, e *Edge, format string) *client {
+func dial(t testing.TB, e *Edge, format string) *peer {
 	t.Helper()
 	f := formats[format]
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -93,14 +93,14 @@ func dial(t testing.TB, e *Edge, format string) *client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &client{t: t, conn: conn, came: make(chan struct{}), resume: make(chan struct{})}
+	c := &peer{t: t, conn: conn, came: make(chan struct{}), resume: make(chan struct{})}
 	go c.read()
 	t.Cleanup(func() { _ = conn.Close() })
 	return c
 }
 
 // enter dials and connects under a name.
-func enter(t testing.TB, e *Edge, format, name string) *client {
+func enter(t testing.TB, e *Edge, format, name string) *peer {
 	t.Helper()
 	c := dial(t, e, format)
 	if c.call(&wire.ClientFrame{Command: &wire.ClientFrame_Connect{Connect: &wire.Connect{Token: "anonymous:" + name}}}).GetConnected() == nil {
@@ -109,7 +109,7 @@ func enter(t testing.TB, e *Edge, format, name string) *client {
 	return c
 }
 
-func (c *client) read() {
+func (c *peer) read() {
 	for {
 		b, err := c.conn.ReadFrame()
 		c.mu.Lock()
@@ -141,32 +141,32 @@ func (c *client) read() {
 }
 
 // ignore stops answering heartbeats.
-func (c *client) ignore() {
+func (c *peer) ignore() {
 	c.mu.Lock()
 	c.deaf = true
 	c.mu.Unlock()
 }
 
 // pause stops reading after the next frame.
-func (c *client) pause() {
+func (c *peer) pause() {
 	c.mu.Lock()
 	c.paused = true
 	c.mu.Unlock()
 }
 
-func (c *client) goOn() {
+func (c *peer) goOn() {
 	c.mu.Lock()
 	c.paused = false
 	c.mu.Unlock()
 	close(c.resume)
 }
 
-func (c *client) write(f *wire.ClientFrame) error {
+func (c *peer) write(f *wire.ClientFrame) error {
 	return c.conn.WriteFrames(protocol.AppendClient(nil, c.conn.Encoding(), f))
 }
 
 // send sends a command without waiting for the reply.
-func (c *client) send(f *wire.ClientFrame) uint64 {
+func (c *peer) send(f *wire.ClientFrame) uint64 {
 	c.t.Helper()
 	c.mu.Lock()
 	c.next++
@@ -178,18 +178,18 @@ func (c *client) send(f *wire.ClientFrame) uint64 {
 	return f.Id
 }
 
-func (c *client) call(f *wire.ClientFrame) *wire.ServerFrame {
+func (c *peer) call(f *wire.ClientFrame) *wire.ServerFrame {
 	c.t.Helper()
 	return c.reply(c.send(f))
 }
 
-func (c *client) reply(id uint64) *wire.ServerFrame {
+func (c *peer) reply(id uint64) *wire.ServerFrame {
 	c.t.Helper()
 	return c.wait(fmt.Sprintf("reply to %d", id), func(f *wire.ServerFrame) bool { return f.GetId() == id })
 }
 
 // wait returns the first frame, old or new, that matches.
-func (c *client) wait(what string, match func(*wire.ServerFrame) bool) *wire.ServerFrame {
+func (c *peer) wait(what string, match func(*wire.ServerFrame) bool) *wire.ServerFrame {
 	c.t.Helper()
 	deadline := time.After(patience)
 	for {
@@ -214,7 +214,7 @@ func (c *client) wait(what string, match func(*wire.ServerFrame) bool) *wire.Ser
 }
 
 // closed waits for the end of the connection and returns its close frame.
-func (c *client) closed() *wire.Close {
+func (c *peer) closed() *wire.Close {
 	c.t.Helper()
 	eventually(c.t, "connection ends", func() bool {
 		c.mu.Lock()
@@ -236,7 +236,7 @@ func (c *client) closed() *wire.Close {
 	return &wire.Close{}
 }
 
-func (c *client) join(room string, change ...func(*wire.Join)) *wire.Joined {
+func (c *peer) join(room string, change ...func(*wire.Join)) *wire.Joined {
 	c.t.Helper()
 	j := &wire.Join{Room: room}
 	for _, f := range change {
@@ -259,7 +259,7 @@ func publish(room, key, text string) *wire.ClientFrame {
 
 // log is what the client holds of a room after a join: what joined and the
 // batches brought, and the gaps in between.
-func (c *client) log(room string) (seqs []uint64, texts []string, gaps []*wire.Gap) {
+func (c *peer) log(room string) (seqs []uint64, texts []string, gaps []*wire.Gap) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	take := func(list []*wire.Message) {
@@ -286,7 +286,7 @@ func (c *client) log(room string) (seqs []uint64, texts []string, gaps []*wire.G
 
 // expect waits until the client holds first to last of a room, each once and in
 // order.
-func (c *client) expect(room string, first, last uint64) {
+func (c *peer) expect(room string, first, last uint64) {
 	c.t.Helper()
 	end := time.Now().Add(patience)
 	for {

@@ -107,7 +107,7 @@ func TestTokenEndsUnlessRefreshed(t *testing.T) {
 	sign, trust := signer(t)
 	e := startEdge(t, startCore(t), trust, func(c *Config) { c.Limits.ExpiryGrace = time.Millisecond })
 	kept, lost := dial(t, e, "tcp"), dial(t, e, "tcp")
-	for _, c := range []*client{kept, lost} {
+	for _, c := range []*peer{kept, lost} {
 		if f := c.call(connect(sign("ann", 2*time.Second))); f.GetConnected().GetExpiresMs() == 0 {
 			t.Fatalf("connect: %v", f)
 		}
@@ -262,7 +262,7 @@ func TestDrainAsksThenCloses(t *testing.T) {
 	e := startEdge(t, core, func(c *Config) { c.Drain = 300 * time.Millisecond })
 	core.PutEdge(&rpc.Edge{Incarnation: 7, Name: "edge-2", Region: "eu", Endpoints: []string{"ws://other.example"}})
 	eventually(t, "the other edge is known", func() bool { return len(e.sessions.Elsewhere()) == 1 })
-	var all []*client
+	var all []*peer
 	for i := range 10 {
 		all = append(all, enter(t, e, "ws-proto", fmt.Sprint("user-", i)))
 	}

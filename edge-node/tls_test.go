@@ -64,7 +64,7 @@ func TestClientsComeInOverTLS(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", url, err)
 		}
-		c := &client{t: t, conn: conn, came: make(chan struct{}), resume: make(chan struct{})}
+		c := &peer{t: t, conn: conn, came: make(chan struct{}), resume: make(chan struct{})}
 		go c.read()
 		if c.call(connect("anonymous:ann")).GetConnected() == nil {
 			t.Errorf("%s: not connected", url)

@@ -235,12 +235,18 @@ func (c *Core) Faults() []string {
 	return append([]string(nil), c.crossed...)
 }
 
-// PutEdge makes another edge known.
+// PutEdge makes an edge known, or what is new of it.
 func (c *Core) PutEdge(e *rpc.Edge) {
 	c.change(func() {
+		edges := []*rpc.Edge{e}
+		for _, other := range c.state.GetEdges() {
+			if other.GetIncarnation() != e.GetIncarnation() {
+				edges = append(edges, other)
+			}
+		}
 		c.state = &rpc.ControlState{
 			Cluster: c.state.GetCluster(), Version: c.state.GetVersion() + 1, Placements: c.state.GetPlacements(),
-			Policies: c.state.GetPolicies(), Edges: append(c.state.GetEdges(), e),
+			Policies: c.state.GetPolicies(), Edges: edges,
 		}
 		for _, a := range c.attach {
 			a.send(&rpc.AttachResponse{Frame: &rpc.AttachResponse_State{State: c.state}})

@@ -36,6 +36,7 @@ func (c *Core) Attach(stream grpc.BidiStreamingServer[rpc.AttachRequest, rpc.Att
 	c.attach = append(c.attach, a)
 	a.send(&rpc.AttachResponse{Frame: &rpc.AttachResponse_Welcome{Welcome: &rpc.Welcome{Node: "fake", Region: "eu", State: c.state, Survive: "zone"}}})
 	c.mu.Unlock()
+	c.PutEdge(first.GetHello())
 	defer func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
@@ -66,6 +67,7 @@ func (c *Core) Attach(stream grpc.BidiStreamingServer[rpc.AttachRequest, rpc.Att
 			c.mu.Lock()
 			c.edges[a.edge] = hello
 			c.mu.Unlock()
+			c.PutEdge(hello)
 			continue
 		}
 		c.change(func() { c.apply(a, m.GetProposal()) })

@@ -22,7 +22,7 @@ const (
 	silenceLimit   = 5 * time.Second        // a node that owes answers and gives none is left
 	renewPause     = 50 * time.Millisecond  // between two coalesced hellos
 	minPause       = 50 * time.Millisecond  // between two attempts to connect
-	maxPause       = 2 * time.Second        // the same, after many
+	maxPause       = time.Second            // the same, after many
 	homeEvery      = 30 * time.Second       // how often an edge served from elsewhere tries its own region
 	keepEvery      = 100 * time.Millisecond // presence, deadlines, renewals
 )
