@@ -55,15 +55,15 @@ func (p *poller) add(c *Conn, nc net.Conn) (bool, error) {
 		return false, fmt.Errorf("duplicate descriptor: %w", err)
 	}
 	c.net = &descriptor{fd: fd}
-	p.mu.Lock()
-	p.conns[int32(fd)] = c
-	p.mu.Unlock()
 	// EPOLLOUT is ready at once, and once: it makes the loop look at the bytes
 	// that had been read before.
 	event := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLRDHUP, Fd: int32(fd)}
 	if len(c.rest) > 0 {
 		event.Events |= unix.EPOLLOUT
 	}
+	p.mu.Lock() // from here on c belongs to the loop
+	p.conns[int32(fd)] = c
+	p.mu.Unlock()
 	if err := unix.EpollCtl(p.epoll, unix.EPOLL_CTL_ADD, fd, &event); err != nil {
 		p.mu.Lock()
 		delete(p.conns, int32(fd))

@@ -196,11 +196,11 @@ func (s *suite) fanout(ctx context.Context) error {
 }
 
 func (s *suite) idleRow(ctx context.Context) error {
-	r, err := s.bench(ctx, "idle", "--members", "10", "--rooms", fmt.Sprint(s.idle/10), "--server", s.cluster.ws[0], "--server-pid", pids(s.cluster.edges[:1]))
+	r, err := s.bench(ctx, "idle", "--members", "1000", "--rooms", fmt.Sprint(max(1, s.idle/1000)), "--server", s.cluster.ws[0], "--server-pid", pids(s.cluster.edges[:1]))
 	if err != nil {
 		return err
 	}
-	s.table(fmt.Sprintf("Idle: %d WebSocket connections, each in a room of 10", s.idle), "| | resident KB a connection |\n|---|---|")
+	s.table(fmt.Sprintf("Idle: %d WebSocket connections in rooms of 1000", s.idle), "| | resident KB a connection |\n|---|---|")
 	s.line("Barrage edge", fmt.Sprintf("%.1f", r.RSSPer/1e3))
 	return nil
 }
