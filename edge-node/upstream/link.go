@@ -161,6 +161,8 @@ func (c *Client) serve(ctx context.Context, address string) (up bool, err error)
 	defer c.end()
 
 	g, ctx := errgroup.WithContext(ctx)
+	stop := context.AfterFunc(ctx, cancel) // the streams live under the outer context: the first to fail ends them
+	defer stop()
 	g.Go(func() error { return c.sendLanes(ctx, l, attach) })
 	g.Go(func() error { return c.receiveLanes(attach) })
 	g.Go(func() error { return c.feeds.send(ctx, feed) })

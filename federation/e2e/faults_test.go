@@ -35,6 +35,9 @@ func (l *load) progress(t *testing.T, n int64) time.Duration {
 	start, from := time.Now(), l.acked.Load()
 	for l.acked.Load() < from+n {
 		if time.Since(start) > settle {
+			for _, p := range l.cluster.all() {
+				t.Logf("%s: metrics and goroutines are in %s", p.name, p.examine(t.Context()))
+			}
 			t.Fatalf("only %d messages were acknowledged within %s after the fault", l.acked.Load()-from, settle)
 		}
 		time.Sleep(20 * time.Millisecond) // real processes, real time

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -74,7 +75,7 @@ func newProcess(t *testing.T, name, bin, ops string, args ...string) *process {
 	t.Cleanup(func() {
 		p.stop(10 * time.Second)
 		if t.Failed() {
-			t.Logf("last lines of %s:\n%s", name, p.tail(8))
+			t.Logf("the log of %s is in %s; its last lines:\n%s", name, p.keep(), p.tail(8))
 		}
 	})
 	return p
@@ -156,6 +157,52 @@ func (p *process) tail(lines int) string {
 	}
 	all := strings.Split(string(bytes.TrimSpace(b)), "\n")
 	return strings.Join(all[max(0, len(all)-lines):], "\n")
+}
+
+// keep copies the log of a failed run to where it can be looked at.
+func (p *process) keep() string {
+	path := filepath.Join(os.TempDir(), fmt.Sprintf("barrage-%s-%d.log", p.name, time.Now().UnixNano()))
+	b, err := os.ReadFile(p.logs)
+	if err == nil {
+		err = os.WriteFile(path, b, 0o600)
+	}
+	if err != nil {
+		return err.Error()
+	}
+	return path
+}
+
+// examine keeps what the process says about itself: its metrics and what its
+// goroutines do. It returns the file.
+func (p *process) examine(ctx context.Context) string {
+	path := filepath.Join(os.TempDir(), fmt.Sprintf("barrage-%s-%d.txt", p.name, time.Now().UnixNano()))
+	f, err := os.Create(path)
+	if err != nil {
+		return err.Error()
+	}
+	defer f.Close()
+	for _, page := range []string{"/metrics", "/debug/pprof/goroutine?debug=2"} {
+		if err := p.get(ctx, page, f); err != nil {
+			fmt.Fprintln(f, page, err)
+		}
+	}
+	return path
+}
+
+func (p *process) get(ctx context.Context, page string, to io.Writer) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.ops+page, nil)
+	if err != nil {
+		return err
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	_, err = io.Copy(to, res.Body)
+	return err
 }
 
 // ready waits until the process says on its ops port that it is ready.
