@@ -150,6 +150,7 @@ func TestNewEpochUnderMembers(t *testing.T) {
 }
 
 func TestSlowReaderIsBroughtOnWithoutGapAndSlowsNobody(t *testing.T) {
+	t.Parallel()
 	core := startCore(t)
 	e := startEdge(t, core, func(c *Config) { c.Tails.TailBytes = 64 << 10 })
 	slow, fast := enter(t, e, "tcp", "slow"), enter(t, e, "ws-proto", "fast")
@@ -170,6 +171,7 @@ func TestSlowReaderIsBroughtOnWithoutGapAndSlowsNobody(t *testing.T) {
 }
 
 func TestStuckReaderIsClosed(t *testing.T) {
+	t.Parallel()
 	core := startCore(t)
 	e := startEdge(t, core, func(c *Config) { c.WriteStall = 200 * time.Millisecond })
 	stuck := enter(t, e, "tcp", "stuck")
@@ -293,6 +295,7 @@ func TestLostLeaseRestatesMembers(t *testing.T) {
 }
 
 func TestCoreGoesAndComesBack(t *testing.T) {
+	t.Parallel()
 	core := startCore(t)
 	e := startEdge(t, core)
 	c := enter(t, e, "ws-json", "ann")

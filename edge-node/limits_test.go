@@ -104,6 +104,7 @@ func TestBadTokensAreClosedWithTheirCode(t *testing.T) {
 }
 
 func TestTokenEndsUnlessRefreshed(t *testing.T) {
+	t.Parallel()
 	sign, trust := signer(t)
 	e := startEdge(t, startCore(t), trust, func(c *Config) { c.Limits.ExpiryGrace = time.Millisecond })
 	kept, lost := dial(t, e, "tcp"), dial(t, e, "tcp")
@@ -218,6 +219,21 @@ func TestFloodIsClosed(t *testing.T) {
 	}
 }
 
+func TestJoinsCostMoreThanOtherFrames(t *testing.T) {
+	c := enter(t, startEdge(t, startCore(t), func(c *Config) { c.Limits.FrameRate, c.Limits.FrameBurst = 1, 30 }), "tcp", "ann")
+	refusals := 0
+	for i := range 6 {
+		f := c.call(&wire.ClientFrame{Command: &wire.ClientFrame_Join{Join: &wire.Join{Room: fmt.Sprint("room-", i)}}})
+		if f.GetJoined() == nil {
+			refused(t, f, protocol.RateLimited)
+			refusals++
+		}
+	}
+	if refusals == 0 {
+		t.Error("nothing was refused")
+	}
+}
+
 func TestFullEdgeNamesOthers(t *testing.T) {
 	core := startCore(t)
 	e := startEdge(t, core, func(c *Config) { c.Limits.MaxConnections = 1 })
@@ -232,6 +248,7 @@ func TestFullEdgeNamesOthers(t *testing.T) {
 }
 
 func TestUserConnectionsAreLimited(t *testing.T) {
+	t.Parallel()
 	e := startEdge(t, startCore(t), func(c *Config) { c.Limits.PerUser = 1 })
 	first := enter(t, e, "tcp", "ann")
 	second := dial(t, e, "tcp")
@@ -245,6 +262,7 @@ func TestUserConnectionsAreLimited(t *testing.T) {
 }
 
 func TestSilentClientIsAskedThenClosed(t *testing.T) {
+	t.Parallel()
 	e := startEdge(t, startCore(t), func(c *Config) { c.Limits.Heartbeat, c.Limits.HeartbeatTimeout = time.Second, time.Second })
 	answers, mute := enter(t, e, "tcp", "answers"), enter(t, e, "ws-json", "mute")
 	mute.ignore()
@@ -258,6 +276,7 @@ func TestSilentClientIsAskedThenClosed(t *testing.T) {
 }
 
 func TestDrainAsksThenCloses(t *testing.T) {
+	t.Parallel()
 	core := startCore(t)
 	e := startEdge(t, core, func(c *Config) { c.Drain = 300 * time.Millisecond })
 	core.PutEdge(&rpc.Edge{Incarnation: 7, Name: "edge-2", Region: "eu", Endpoints: []string{"ws://other.example"}})

@@ -61,6 +61,7 @@ func sdk(t *testing.T, name string, edges ...*Edge) *client.Client {
 // back, and an edge that is drained under them: nothing is lost, doubled or
 // out of order.
 func TestNothingIsLostWhileEverythingMoves(t *testing.T) {
+	t.Parallel()
 	const members, publishers, each = 8, 3, 150
 	core := startCore(t)
 	first := startEdge(t, core, func(c *Config) { c.Drain = 500 * time.Millisecond })

@@ -31,6 +31,7 @@ type Core struct {
 	attach  []*attachment
 	refuse  func(*rpc.Publish) protocol.Code
 	silent  bool
+	lagging bool
 	edges   map[uint64]*rpc.Edge
 	reads   int
 	heads   int
@@ -132,6 +133,9 @@ func (c *Core) Refuse(f func(*rpc.Publish) protocol.Code) { c.change(func() { c.
 // Silence stops answering proposals, which are still applied; Reset brings the
 // lanes back.
 func (c *Core) Silence(silent bool) { c.change(func() { c.silent = silent }) }
+
+// Lag holds the feeds back: this replica has not heard of what is published.
+func (c *Core) Lag(lag bool) { c.change(func() { c.lagging = lag }) }
 
 // Reset tells every lane that its outcome is unknown.
 func (c *Core) Reset() {

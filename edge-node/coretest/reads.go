@@ -57,7 +57,7 @@ func (c *Core) Feed(stream grpc.BidiStreamingServer[rpc.FeedRequest, rpc.FeedRes
 		var out []*rpc.FeedResponse
 		mu.Lock()
 		for name, s := range subs {
-			if r := c.rooms[name]; r != nil {
+			if r := c.rooms[name]; r != nil && !c.lagging {
 				out = append(out, c.feed(name, r, s)...)
 			}
 		}

@@ -47,6 +47,7 @@ const (
 	defaultRate   = 10               // messages per second and user where the policy is not known yet
 	defaultBurst  = 20               //
 	defaultSize   = 4 << 10          // bytes of a message where the policy is not known yet
+	joinCost      = 9                // frames that a join takes of the budget besides its own: it may make a room
 	maxUserTables = 64               // different rates that policies may name
 )
 

@@ -15,6 +15,10 @@ func (s *Session) join(id uint64, j *wire.Join) {
 		s.refuse(id, err)
 		return
 	}
+	if !s.afford(joinCost) {
+		s.refuse(id, &protocol.Error{Code: protocol.RateLimited, Message: "you join too fast", RetryAfter: 200})
+		return
+	}
 	req := hub.JoinRequest{ID: id, Since: j.GetSince(), Resume: j.Since != nil, Recent: j.GetRecent()}
 	if req.Recent > protocol.MaxRecent {
 		s.refuse(id, protocol.Errorf(protocol.BadArgument, "recent must be at most %d; read more with history", protocol.MaxRecent))

@@ -89,6 +89,16 @@ func (s *Session) spend(now int64) bool {
 	return s.budget >= 0
 }
 
+// afford takes n more frames of the budget for a command that costs more than
+// others, if they are there.
+func (s *Session) afford(n int32) bool {
+	if s.budget < n {
+		return false
+	}
+	s.budget -= n
+	return true
+}
+
 func (s *Session) malformed(f *wire.ClientFrame, err error) {
 	var e *protocol.Error
 	if !errors.As(err, &e) {
