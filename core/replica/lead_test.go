@@ -11,6 +11,9 @@ import (
 
 func TestLeadershipGoesToItsPreferredRegion(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("takes seconds of elections")
+	}
 	regions := map[string]string{"a": "eu", "b": "us", "c": "ap"}
 	c := three(t, func(cfg *Config) {
 		cfg.Region = regions[cfg.Node]
