@@ -8,6 +8,8 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -215,5 +217,64 @@ func TestHistoryReadsAreBoundedAndTyped(t *testing.T) { // B62, B63
 	}
 	if m, err := client.ListMembers(t.Context(), &rpc.MembersRequest{Room: room, Limit: 1e9}); err != nil || m.GetCode() != 0 {
 		t.Fatalf("members: %v, %v", m, err)
+	}
+}
+
+func TestManyHistoryReadsLeaveRoomForPublishes(t *testing.T) { // B63
+	c := startCluster(t, 1)
+	e := c.attach(c.nodes[0], 7, 1)
+	room := roomOf(t, e.welcome.GetState(), 1, "lobby")
+	for i := range 200 {
+		e.publish(room, fmt.Sprint("u", i), fmt.Sprint("k", i), strings.Repeat("x", 2000))
+	}
+	_ = e.published()
+	client := rpc.NewCoreClient(c.dial(c.nodes[0], pki.Edge, "edge"))
+	var wg sync.WaitGroup
+	var short atomic.Int64
+	for range 200 {
+		wg.Go(func() {
+			page, err := client.ReadHistory(t.Context(), &rpc.HistoryRequest{Room: room, Limit: 1000})
+			if err != nil || page.GetCount() < 200 {
+				short.Add(1)
+			}
+		})
+	}
+	began := time.Now()
+	e.publish(room, "ann", "live", "live")
+	_ = e.published()
+	took := time.Since(began)
+	wg.Wait()
+	if all := time.Since(began); took > all/2 && took > 2*time.Second {
+		t.Errorf("a publish waited %s for 200 reads, which took %s", took, all)
+	}
+	if n := short.Load(); n > 0 {
+		t.Errorf("%d reads failed or were cut", n)
+	}
+}
+
+func TestABadProposalDoesNotBreakARelay(t *testing.T) {
+	c := startCluster(t, 1)
+	stream, err := rpc.NewPeerClient(c.dial(c.nodes[0], pki.Core, "n2")).Relay(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	lease := encode(t, &rpc.Command{Op: &rpc.Command_Lease{Lease: &rpc.Lease{Edge: "e", TtlMs: 60_000}}})
+	relay := func(edge uint64, command []byte) *rpc.RelayResponse {
+		t.Helper()
+		p := &rpc.Proposal{Shard: 1, Generation: 1, First: 1, Commands: [][]byte{command}}
+		if err := stream.Send(&rpc.RelayRequest{Edge: edge, Proposal: p}); err != nil {
+			t.Fatal(err)
+		}
+		m, err := stream.Recv()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	if m := relay(5, []byte{0x9a, 0x06, 0x01, 0x00}); protocol.Code(m.GetReset_().GetCode()) != protocol.BadCommand || m.GetEdge() != 5 {
+		t.Fatalf("a command of a newer version: %v", m)
+	}
+	if m := relay(6, lease); len(m.GetResults().GetResults()) != 1 || m.GetEdge() != 6 {
+		t.Fatalf("another edge's lane: %v", m)
 	}
 }

@@ -59,26 +59,22 @@ func newLanes(s *Server, forward bool, limit int) *lanes {
 func (l *lanes) propose(ctx context.Context, edge uint64, p *rpc.Proposal) error {
 	shard := l.s.roomShard(p.GetShard())
 	n := len(p.GetCommands())
-	switch {
-	case edge == 0 || p.GetGeneration() == 0 || p.GetFirst() == 0 || n == 0:
-		return status.Error(codes.InvalidArgument, "a proposal needs an edge, a generation, a first ordinal and commands")
-	case n > maxProposalCommands:
-		return status.Errorf(codes.InvalidArgument, "%d commands in a proposal, at most %d", n, maxProposalCommands)
-	case shard == nil:
-		return status.Errorf(codes.InvalidArgument, "no room shard %d on this node", p.GetShard())
+	key := laneKey{edge, p.GetShard()}
+	cost, err := checkProposal(edge, p, shard)
+	if err != nil && l.forward {
+		return err
 	}
-	cost := n * commandOverhead
-	for _, c := range p.GetCommands() {
-		if !room.Known(c) {
-			return status.Error(codes.InvalidArgument, "a command of a newer version: upgrade the core nodes before the edges")
-		}
-		cost += len(c)
+	if err != nil { // a relay carries other edges too: only this lane is to suffer
+		l.s.log.Warn("proposal from another node refused", "error", err)
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.resetLocked(key, l.laneLocked(key), p.GetGeneration(), protocol.BadCommand, resetWaitMax)
+		return nil
 	}
 	if err := l.wait(ctx, cost); err != nil {
 		return err
 	}
 
-	key := laneKey{edge, p.GetShard()}
 	leader := shard.IsLeader()
 	var via *link
 	if !leader && l.forward {
@@ -115,6 +111,27 @@ func (l *lanes) propose(ctx context.Context, edge uint64, p *rpc.Proposal) error
 		l.applied(key, generation, first, n, i, effects, err)
 	})
 	return nil
+}
+
+// checkProposal returns what a proposal counts for, in bytes.
+func checkProposal(edge uint64, p *rpc.Proposal, shard *replica.Shard) (cost int, err error) {
+	n := len(p.GetCommands())
+	switch {
+	case edge == 0 || p.GetGeneration() == 0 || p.GetFirst() == 0 || n == 0:
+		return 0, status.Error(codes.InvalidArgument, "a proposal needs an edge, a generation, a first ordinal and commands")
+	case n > maxProposalCommands:
+		return 0, status.Errorf(codes.InvalidArgument, "%d commands in a proposal, at most %d", n, maxProposalCommands)
+	case shard == nil:
+		return 0, status.Errorf(codes.InvalidArgument, "no room shard %d on this node", p.GetShard())
+	}
+	cost = n * commandOverhead
+	for _, c := range p.GetCommands() {
+		if !room.Known(c) {
+			return 0, status.Error(codes.InvalidArgument, "a command of a newer version: upgrade the core nodes before the edges")
+		}
+		cost += len(c)
+	}
+	return cost, nil
 }
 
 // wait blocks until cost fits. One proposal always fits.
