@@ -98,7 +98,7 @@ func (s *Shard) Transfer(ctx context.Context, id string) error {
 		s.transfers.Unlock()
 		return ErrClosed
 	}
-	go func() { //nolint:contextcheck // it outlives the caller, see above
+	go func() {
 		defer s.node.running.Done()
 		defer s.transfers.Unlock()
 		life := s.node.ctx
