@@ -1,6 +1,7 @@
 package dev
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -39,7 +40,7 @@ func next(addr string, n int) (string, error) {
 
 // listen opens a listener, and names the flag to change when it cannot.
 func listen(addr, flag string) (net.Listener, error) {
-	listener, err := net.Listen("tcp", addr)
+	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", addr)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return nil, fmt.Errorf("%s is in use by another program: choose another address with %s (port 0 takes a free one)", addr, flag)

@@ -164,7 +164,7 @@ func TestRegionsHearEachOther(t *testing.T) {
 func TestPageLoadsNothingFromElsewhere(t *testing.T) {
 	host := launch(t).hosts()[0]
 	transport := &http.Transport{DisableKeepAlives: true}
-	get := func(path string) (*http.Response, string) {
+	get := func(path string) (status int, header http.Header, text string) {
 		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+host+path, nil)
 		if err != nil {
 			t.Fatal(err)
@@ -178,25 +178,25 @@ func TestPageLoadsNothingFromElsewhere(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return response, string(body)
+		return response.StatusCode, response.Header, string(body)
 	}
 	foreign := regexp.MustCompile(`(src|href|url\(|import .*from)[ =("']*(https?:)?//`)
 	for path, kind := range map[string]string{
 		"/": "text/html", "/main.js": "javascript", "/barrage.js": "javascript", "/scene.js": "javascript",
 		"/flying.js": "javascript", "/lanes.js": "javascript", "/style.css": "text/css", "/icon.svg": "image/svg",
 	} {
-		response, body := get(path)
-		if response.StatusCode != http.StatusOK || !strings.Contains(response.Header.Get("Content-Type"), kind) {
-			t.Errorf("%s: %s, %s", path, response.Status, response.Header.Get("Content-Type"))
+		status, header, body := get(path)
+		if status != http.StatusOK || !strings.Contains(header.Get("Content-Type"), kind) {
+			t.Errorf("%s: %d, %s", path, status, header.Get("Content-Type"))
 		}
-		if csp := response.Header.Get("Content-Security-Policy"); !strings.Contains(csp, "default-src 'none'") || strings.Contains(csp, "unsafe") {
+		if csp := header.Get("Content-Security-Policy"); !strings.Contains(csp, "default-src 'none'") || strings.Contains(csp, "unsafe") {
 			t.Errorf("%s: policy %q", path, csp)
 		}
 		if found := foreign.FindString(body); found != "" {
 			t.Errorf("%s refers to elsewhere: %s", path, found)
 		}
 	}
-	_, body := get("/dev/info")
+	_, _, body := get("/dev/info")
 	var info struct {
 		Region  string
 		Regions []regionLink

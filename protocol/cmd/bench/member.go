@@ -232,6 +232,7 @@ func (s *session) message(m []byte) error {
 		case fieldText:
 			text, _ := protowire.ConsumeBytes(m)
 			d.Publisher, d.N, d.Sent, known = ledger.ParseMarker(text)
+		default: // the generator has no use for the others
 		}
 		m = m[n:]
 	}

@@ -74,12 +74,15 @@ func (p *publisher) gap(g client.Gap) { p.track.Gap(g.Last) }
 func (p *publisher) send(due int64, done func()) {
 	n := p.run.ledger.Sent(p.id)
 	p.text = ledger.AppendMessage(p.text[:0], p.id, n, due, p.run.opt.size)
-	p.room.PublishAsync(client.Message{Text: string(p.text)}, func(_ client.Ack, err error) {
+	answered := func(_ client.Ack, err error) {
 		p.book(n, due, err)
 		if done != nil {
 			done()
 		}
-	})
+	}
+	if err := p.room.PublishAsync(client.Message{Text: string(p.text)}, answered); err != nil {
+		answered(client.Ack{}, err) // not taken: it will not be called
+	}
 }
 
 func (p *publisher) book(n uint32, due int64, err error) {

@@ -69,7 +69,7 @@ func newRun(opt options, stderr io.Writer) (*run, error) {
 
 func (r *run) close() {
 	for _, c := range r.clients {
-		c.Close() //nolint:errcheck // the report is made; what is left has no bearing on it
+		c.Close() // the report is made; what is left has no bearing on it
 	}
 	for _, m := range r.members {
 		m.leave()

@@ -53,7 +53,7 @@ func each(t *testing.T, test func(t *testing.T, server net.Conn, add func(receiv
 				t.Fatal(err)
 			}
 			defer listener.Close()
-			nc, err := net.Dial("tcp", listener.Addr().String())
+			nc, err := new(net.Dialer).DialContext(t.Context(), "tcp", listener.Addr().String())
 			if err != nil {
 				t.Fatal(err)
 			}

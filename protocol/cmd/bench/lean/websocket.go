@@ -43,7 +43,7 @@ func Upgrade(nc net.Conn, target *url.URL, subprotocol string) ([]byte, error) {
 	}
 	defer nc.SetDeadline(time.Time{}) //nolint:errcheck // a dead connection shows at the next read
 	var nonce [16]byte
-	rand.Read(nonce[:]) //nolint:errcheck // never fails (crypto/rand)
+	rand.Read(nonce[:]) // never fails
 	key := base64.StdEncoding.EncodeToString(nonce[:])
 	path := target.RequestURI()
 	request := "GET " + path + " HTTP/1.1\r\nHost: " + target.Host +

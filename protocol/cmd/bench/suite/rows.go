@@ -228,6 +228,7 @@ func milli(v float64) string  { return fmt.Sprintf("%.2f", v) }
 func rate(list []result) float64 {
 	return median(list, func(r result) float64 { return r.AckedPerSecond })
 }
+
 func perAck(list []result) float64 {
 	return median(list, func(r result) float64 { return r.CPUPerAck })
 }
