@@ -47,9 +47,9 @@ type flush struct {
 	epoch    uint64
 	from, to uint64
 	images   [transport.NumFormats][]byte
-	push     bool // no messages: images go to everybody whatever their cursor
-	sticky   bool // push: members that are busy get the newest count later
-	cut      bool // there was more than one batch holds: go on at once
+	push     bool  // no messages: images go to everybody whatever their cursor
+	what     stale // push: what members that cannot be sent it now get later
+	cut      bool  // there was more than one batch holds: go on at once
 	shards   []*shard
 	next     atomic.Int32 // the next shard to take
 	left     atomic.Int32 // shards not done
@@ -183,11 +183,11 @@ func (r *Room) flushDone(cut bool) {
 	}
 }
 
-// push sends a frame that is not a message to every member. Members whose
-// connection is busy do without; with sticky they get the newest count later.
-func (r *Room) push(frame *wire.ServerFrame, sticky bool) {
+// push sends a frame that is not a message to every member. Those that are
+// joining or busy get what it is about later, in its newest form.
+func (r *Room) push(frame *wire.ServerFrame, what stale) {
 	r.mu.Lock()
-	f := &flush{room: r, push: true, sticky: sticky, shards: r.shards}
+	f := &flush{room: r, push: true, what: what, shards: r.shards}
 	formats := r.formats
 	r.mu.Unlock()
 	if len(f.shards) == 0 {
@@ -209,16 +209,17 @@ func (f *flush) pushTo(s *shard) {
 	s.mu.Lock()
 	for _, m := range s.members {
 		image := f.images[m.format]
-		if m.state == joining || m.state == left || image == nil {
+		if m.state == joining || image == nil {
+			m.stale |= f.what
 			continue
 		}
 		switch err := m.conn.Send(image); {
 		case err == nil:
 			m.sent.Store(clock)
-			m.stale = false
+			m.stale &^= f.what
 			writes++
 		case errors.Is(err, transport.ErrBusy):
-			m.stale = m.stale || f.sticky
+			m.stale |= f.what
 			h.met.dropped.WithLabelValues("push_busy").Inc()
 		}
 	}
@@ -247,7 +248,7 @@ func (r *Room) pushPresence(now time.Time) {
 	push := &wire.Presence{Room: r.name, Members: r.members, Joined: r.joined, Left: r.gone}
 	r.presence, r.joined, r.gone, r.lastPresence = false, nil, nil, now
 	r.mu.Unlock()
-	r.push(&wire.ServerFrame{Body: &wire.ServerFrame_Presence{Presence: push}}, true)
+	r.push(&wire.ServerFrame{Body: &wire.ServerFrame_Presence{Presence: push}}, stalePresence)
 }
 
 // tooFar says whether a cursor is so far behind that its member is told of a

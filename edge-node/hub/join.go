@@ -126,8 +126,26 @@ func (h *Hub) admit(m *Member, epoch, start uint64, how string, reply *wire.Join
 	}
 	r.mu.Unlock()
 	s.add(m)
+	r.compare(m, reply)
 	h.met.joins.WithLabelValues(how).Inc()
 	m.owner.Joined(m, reply, records)
+}
+
+// compare notes what was pushed between the making of a reply and the moment
+// from which m is pushed to.
+func (r *Room) compare(m *Member, reply *wire.Joined) {
+	p := r.policy.Load()
+	r.mu.Lock()
+	members := r.members
+	r.mu.Unlock()
+	m.shard.mu.Lock()
+	defer m.shard.mu.Unlock()
+	if members != reply.GetMembers() {
+		m.stale |= stalePresence
+	}
+	if p.GetSlowModeMs() != reply.GetState().GetSlowModeMs() || p.GetMessageBytes() != reply.GetState().GetMessageBytes() {
+		m.stale |= staleState
+	}
 }
 
 // fail refuses a join.

@@ -21,6 +21,15 @@ type Owner interface {
 	JoinFailed(m *Member, err *protocol.Error)
 }
 
+// stale says which pushes a member did without, because it was still joining or
+// its connection was busy.
+type stale uint8
+
+const (
+	stalePresence stale = 1 << iota
+	staleState
+)
+
 type memberState uint8
 
 const (
@@ -44,7 +53,7 @@ type Member struct {
 	shard  *shard
 	index  int // in shard.members
 	state  memberState
-	stale  bool   // a presence count was left out
+	stale  stale  // what was left out, to be sent in its newest form
 	cursor uint64 // newest seq sent
 	epoch  uint64 // of cursor
 
@@ -122,9 +131,7 @@ func (m *Member) Writable() {
 	case lagging:
 		m.bring()
 	case live:
-		if m.stale {
-			m.sendPresence()
-		}
+		m.freshen()
 	case joining, reading, left:
 	}
 }
@@ -153,9 +160,7 @@ func (m *Member) bring() {
 			m.epoch, m.cursor = epoch, 0
 		case !behind:
 			m.state = live
-			if m.stale {
-				m.sendPresence()
-			}
+			m.freshen()
 			return
 		case !covered:
 			m.state = reading
@@ -195,13 +200,25 @@ func (m *Member) sendGap(gap *wire.Gap) bool {
 	return true
 }
 
-func (m *Member) sendPresence() {
+// freshen sends what was left out, in its newest form. Caller holds shard.mu.
+func (m *Member) freshen() {
 	r := m.room
-	r.mu.Lock()
-	push := &wire.Presence{Room: r.name, Members: r.members}
-	r.mu.Unlock()
-	image := frameImage(m.format, &wire.ServerFrame{Body: &wire.ServerFrame_Presence{Presence: push}})
-	m.stale = errors.Is(m.conn.Send(image), transport.ErrBusy)
+	for m.stale != 0 {
+		var frame wire.ServerFrame
+		which := stalePresence
+		if m.stale&staleState != 0 {
+			which = staleState
+			frame.Body = &wire.ServerFrame_Room{Room: r.State()}
+		} else {
+			r.mu.Lock()
+			frame.Body = &wire.ServerFrame_Presence{Presence: &wire.Presence{Room: r.name, Members: r.members}}
+			r.mu.Unlock()
+		}
+		if m.conn.Send(frameImage(m.format, &frame)) != nil {
+			return // busy: Writable comes; closed: nothing does
+		}
+		m.stale &^= which
+	}
 }
 
 // send gives an image to the connection. When it is busy the member lags until

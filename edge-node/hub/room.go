@@ -225,7 +225,7 @@ func (r *Room) Update(u *rpc.RoomUpdate) {
 	r.mu.Unlock()
 	r.crowd()
 	if state {
-		r.push(&wire.ServerFrame{Body: &wire.ServerFrame_Room{Room: r.State()}}, false)
+		r.push(&wire.ServerFrame{Body: &wire.ServerFrame_Room{Room: r.State()}}, staleState)
 	}
 	r.pushPresence(r.hub.now())
 }
