@@ -50,8 +50,8 @@ type Core struct {
 	closed error
 }
 
-// Fault is why a process must end although nobody asked it to: its disk cannot
-// be trusted, or it does not belong where it is.
+// Fault is why a process must end and stay down until somebody has looked at
+// its disk: it cannot be trusted, or it holds another cluster's data.
 type Fault struct{ Err error }
 
 func (f *Fault) Error() string { return f.Err.Error() }
@@ -79,7 +79,7 @@ func Run(ctx context.Context, cfg Config, stdout io.Writer) error {
 	for {
 		select {
 		case err := <-c.fatal:
-			return errors.Join(&Fault{err}, c.Kill())
+			return errors.Join(err, c.Kill())
 		case <-tick.C:
 			status.SetReady("core", c.Ready())
 		case <-ctx.Done():
@@ -205,7 +205,7 @@ func (c *Core) replicaConfig(self *rpc.Node, server *api.Server) replica.Config 
 		},
 		Heartbeat: c.cfg.Heartbeat, WriteTimeout: c.cfg.Storage.WriteTimeout, SnapshotEntries: c.cfg.Storage.SnapshotEntries,
 		CacheBytes: int64(c.cfg.Storage.Cache), Disk: replica.DiskLimits{Ballast: int64(c.cfg.Storage.Ballast)},
-		Fatal: c.fail,
+		Fatal: func(err error) { c.fail(&Fault{err}) },
 	}
 }
 
@@ -227,7 +227,7 @@ func (c *Core) fail(err error) {
 	}
 }
 
-// Failed tells, once, why the node cannot go on.
+// Failed tells, once, why the node cannot go on; a *Fault is about its disk.
 func (c *Core) Failed() <-chan error { return c.fatal }
 
 // becomeMember makes the cluster, if this node is its first, and has this node
@@ -242,7 +242,7 @@ func (c *Core) becomeMember(ctx context.Context) {
 		case ctx.Err() != nil:
 			return
 		case errors.Is(err, replica.ErrOtherCluster), errors.Is(err, &protocol.Error{Code: protocol.Forbidden}):
-			c.fail(err)
+			c.fail(c.diskFault(err))
 			return
 		case err != nil:
 			c.log.Info("not a member yet", "error", err)

@@ -2,14 +2,19 @@ package core_test
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/barrage-im/barrage/core"
 	"github.com/barrage-im/barrage/protocol"
+	"github.com/barrage-im/barrage/protocol/pki"
 	"github.com/barrage-im/barrage/protocol/rpc"
 	"github.com/barrage-im/barrage/protocol/wire"
 )
@@ -170,6 +175,9 @@ func TestExpiredDeadlinesAreNotAppended(t *testing.T) { // B61
 }
 
 func TestNothingAcknowledgedIsLostWhenAllNodesDieAtOnce(t *testing.T) {
+	if testing.Short() {
+		t.Skip("several nodes, several elections")
+	}
 	c := startCluster(t, 3)
 	e := c.attach(c.nodes[0], 7, 1)
 	room := roomOf(t, e.welcome.GetState(), 1, "lobby")
@@ -202,5 +210,26 @@ func TestNothingAcknowledgedIsLostWhenAllNodesDieAtOnce(t *testing.T) {
 		if text != fmt.Sprint("m", i+1) {
 			t.Fatalf("message %d is %q", i+1, text)
 		}
+	}
+}
+
+func TestADamagedIdentityIsAReasonToStop(t *testing.T) {
+	c := startCluster(t, 1)
+	n := c.nodes[0]
+	n.kill(t)
+	if err := os.WriteFile(filepath.Join(n.cfg.Data, "MEMBER"), []byte(`{"node":`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := core.Start(t.Context(), n.cfg, core.Options{Credentials: c.credentials(pki.Core, "n1")}); err == nil || !strings.Contains(err.Error(), "MEMBER") {
+		t.Fatalf("started with %v", err)
+	}
+	other := n.cfg
+	other.Node = "n2"
+	if _, err := core.Start(t.Context(), other, core.Options{Credentials: c.credentials(pki.Core, "n1")}); err == nil {
+		t.Fatal("n2 started with n1's certificate")
+	}
+	other = core.Default()
+	if err := other.Validate(); err == nil || !strings.Contains(err.Error(), "node") {
+		t.Fatalf("a node without a name is valid: %v", err)
 	}
 }

@@ -17,6 +17,9 @@ import (
 )
 
 func TestANodeThatLostItsDataTakesItsPlaceUnderANewId(t *testing.T) {
+	if testing.Short() {
+		t.Skip("several nodes, several elections")
+	}
 	c := startCluster(t, 3)
 	e := c.attach(c.nodes[0], 7, 1)
 	room := roomOf(t, e.welcome.GetState(), 1, "lobby")
@@ -62,6 +65,9 @@ func TestANodeThatLostItsDataTakesItsPlaceUnderANewId(t *testing.T) {
 }
 
 func TestRemovingANodeKeepsAMajority(t *testing.T) {
+	if testing.Short() {
+		t.Skip("several nodes, several elections")
+	}
 	c := startCluster(t, 3)
 	op := c.operator(c.nodes[0])
 	drop := func(id string) protocol.Code {
@@ -70,7 +76,6 @@ func TestRemovingANodeKeepsAMajority(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Log(id, res.GetMessage())
 		return protocol.Code(res.GetCode())
 	}
 	if code := drop("nobody"); code != protocol.NotFound {
@@ -111,6 +116,9 @@ func TestRemovingANodeKeepsAMajority(t *testing.T) {
 }
 
 func TestDataOfAnotherClusterIsRefused(t *testing.T) { // B76
+	if testing.Short() {
+		t.Skip("several nodes, several elections")
+	}
 	c, other := startCluster(t, 1), startCluster(t, 1)
 	stray := &node{cfg: c.config(2)}
 	c.nodes = append(c.nodes, stray)

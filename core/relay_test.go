@@ -31,6 +31,9 @@ func (s *stallable) Write(b []byte) (int, error) {
 // A leader that is cut off keeps its connections; its followers' edges must not
 // wait for them to break.
 func TestALeaderThatHangsIsNotWaitedFor(t *testing.T) {
+	if testing.Short() {
+		t.Skip("several nodes, several elections")
+	}
 	c := startCluster(t, 3)
 	leader, follower := c.leads(1), c.follows(1)
 	var stalled atomic.Bool
