@@ -62,7 +62,7 @@ func (r *Room) flush() {
 	r.mu.Lock()
 	f := &flush{room: r, epoch: r.epoch, from: r.flushed, shards: r.shards}
 	var records []byte
-	records, f.to = r.tail.read(nil, f.from, r.tail.head, maxBatch)
+	records, f.to = r.tail.read(f.from, r.tail.head, maxBatch)
 	idle := f.to == f.from && !r.sweep
 	if idle || len(f.shards) == 0 {
 		r.flushed, r.flushing, r.sweep = r.tail.head, false, false

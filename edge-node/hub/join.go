@@ -57,11 +57,11 @@ func (h *Hub) answer(m *Member) {
 	reply := r.reply()
 	var records []byte
 	how := "head"
-	start := r.flushed
+	var start uint64
 	switch {
 	case !req.Resume, req.Epoch != 0 && req.Epoch != r.epoch:
 		after := max(r.tail.base, r.flushed-min(r.flushed, uint64(req.Recent)))
-		records, start = r.tail.read(nil, after, r.flushed, maxJoined)
+		records, start = r.tail.read(after, r.flushed, maxJoined)
 		if start < r.flushed { // only the newest of them fit: leave out the oldest
 			records, start = r.newest(after)
 		}
@@ -81,7 +81,7 @@ func (h *Hub) answer(m *Member) {
 	default:
 		how = "tail"
 		reply.Recovered = true
-		records, start = r.tail.read(nil, plantLostTail(req.Since), r.flushed, maxJoined)
+		records, start = r.tail.read(plantLostTail(req.Since), r.flushed, maxJoined)
 		start = max(start, req.Since)
 	}
 	epoch := r.epoch
@@ -94,7 +94,7 @@ func (h *Hub) answer(m *Member) {
 func (r *Room) newest(after uint64) ([]byte, uint64) {
 	for after < r.flushed {
 		after += (r.flushed - after + 1) / 2
-		if records, last := r.tail.read(nil, after, r.flushed, maxJoined); last == r.flushed {
+		if records, last := r.tail.read(after, r.flushed, maxJoined); last == r.flushed {
 			return records, last
 		}
 	}

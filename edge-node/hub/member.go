@@ -148,7 +148,7 @@ func (m *Member) bring() {
 		var last uint64
 		behind := m.epoch == epoch && m.cursor < flushed
 		if behind && covered {
-			records, last = r.tail.read(nil, m.cursor, flushed, maxBatch)
+			records, last = r.tail.read(m.cursor, flushed, maxBatch)
 		}
 		r.mu.Unlock()
 		switch {

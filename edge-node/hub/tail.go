@@ -99,32 +99,31 @@ func (t *tail) trim(maxBytes, maxCount int, keep uint64) {
 // covers says whether the tail holds everything after seq.
 func (t *tail) covers(seq uint64) bool { return seq >= t.base }
 
-// read appends the records of (after, to] to dst, at most about limit bytes
-// but at least one record, and says which seq is the last of them.
-func (t *tail) read(dst []byte, after, to uint64, limit int) ([]byte, uint64) {
+// read copies the records of (after, to], at most about limit bytes but at
+// least one record, and says which seq is the last of them.
+func (t *tail) read(after, to uint64, limit int) (records []byte, last uint64) {
 	if to > t.head {
 		to = t.head
 	}
-	begin := len(dst)
 	for i := t.find(after + 1); i < len(t.chunks) && after < to; i++ {
 		c := &t.chunks[i]
 		part := c.part(after, to)
-		if len(dst)-begin+len(part) <= limit {
-			dst = append(dst, part...)
+		if len(records)+len(part) <= limit {
+			records = append(records, part...)
 			after = min(c.last(), to)
 			continue
 		}
 		for after < to && after < c.last() { // record by record
 			one := c.part(after, after+1)
-			if len(dst) > begin && len(dst)-begin+len(one) > limit {
+			if len(records) > 0 && len(records)+len(one) > limit {
 				break
 			}
-			dst = append(dst, one...)
+			records = append(records, one...)
 			after++
 		}
 		break
 	}
-	return dst, after
+	return records, after
 }
 
 // find returns the index of the chunk that holds seq.

@@ -63,7 +63,7 @@ func TestTailReadsWhatItCovers(t *testing.T) {
 			"read": func(t *rapid.T) {
 				after := rapid.Uint64Range(tl.base, tl.head).Draw(t, "after")
 				to := rapid.Uint64Range(after, tl.head).Draw(t, "to")
-				records, last := tl.read(nil, after, to, rapid.IntRange(1, 500).Draw(t, "limit"))
+				records, last := tl.read(after, to, rapid.IntRange(1, 500).Draw(t, "limit"))
 				got := seqs(t, records)
 				if len(got) != int(last-after) || last > to || (to > after && last == after) {
 					t.Fatalf("(%d, %d] gave %v up to %d", after, to, got, last)

@@ -27,6 +27,13 @@ func push(l *lane, room, key string) *protocol.Error {
 	return l.push(&op{kind: opPublish, room: room, data: []byte(key), publish: p, queued: t0})
 }
 
+func mustPush(t *testing.T, l *lane, room, key string) {
+	t.Helper()
+	if err := push(l, room, key); err != nil {
+		t.Fatalf("push %s: %v", key, err)
+	}
+}
+
 // sends says what take gives at now.
 func sends(l *lane, now time.Time) string {
 	p, _ := l.take(now)
@@ -67,21 +74,21 @@ func want(t *testing.T, got, want string) {
 
 func TestGenerationBeginsWithLeaseThenWhatIsUnanswered(t *testing.T) {
 	l := opened(t)
-	push(l, "r", "a")
-	push(l, "r", "b")
+	mustPush(t, l, "r", "a")
+	mustPush(t, l, "r", "b")
 	want(t, sends(l, t0), "1/1: lease a b")
 	want(t, answers(l, 1, protocol.OK, protocol.OK), "a=ok")
-	push(l, "r", "c")
+	mustPush(t, l, "r", "c")
 	l.stop(time.Time{}, t0)
 	want(t, sends(l, t0), "-")
-	push(l, "r", "d")
+	mustPush(t, l, "r", "d")
 	l.restart([]byte("lease"), t0)
 	want(t, sends(l, t0), "2/1: lease b c d")
 }
 
 func TestAnswersOfAnotherGenerationOrPlaceAreIgnored(t *testing.T) {
 	l := opened(t)
-	push(l, "r", "a")
+	mustPush(t, l, "r", "a")
 	sends(l, t0)
 	old := &rpc.ProposalResults{Generation: 0, First: 1, Results: []*rpc.Result{{}, {}}}
 	if got, _ := l.results(old, t0); len(got) > 0 {
@@ -94,10 +101,10 @@ func TestAnswersOfAnotherGenerationOrPlaceAreIgnored(t *testing.T) {
 
 func TestReleaseFollowsTheLastRefusal(t *testing.T) {
 	l := opened(t)
-	push(l, "r", "a")
-	push(l, "other", "x")
+	mustPush(t, l, "r", "a")
+	mustPush(t, l, "other", "x")
 	sends(l, t0)
-	push(l, "r", "b")
+	mustPush(t, l, "r", "b")
 	want(t, answers(l, 1, protocol.OK, protocol.RateLimited), "a=rate_limited")
 	l.told(t0)
 	if err := push(l, "r", "c"); err == nil || !err.Code.Temporary() {
@@ -120,11 +127,11 @@ func TestReleaseFollowsTheLastRefusal(t *testing.T) {
 
 func TestUnsentPublishesExpireAndSentOnesDoNot(t *testing.T) {
 	l := opened(t)
-	push(l, "r", "sent")
+	mustPush(t, l, "r", "sent")
 	sends(l, t0)
 	p := &Publish{Room: "r", Key: "late", DeadlineMS: t0.UnixMilli() + 10}
 	_ = l.push(&op{kind: opPublish, room: "r", data: []byte("late"), publish: p})
-	push(l, "r", "kept")
+	mustPush(t, l, "r", "kept")
 	l.stop(time.Time{}, t0)
 	if got := l.expire(t0.Add(20*time.Millisecond), time.Second); len(got) != 1 || got[0].publish.Key != "late" {
 		t.Errorf("expired: %v", got)
@@ -139,16 +146,16 @@ func TestUnsentPublishesExpireAndSentOnesDoNot(t *testing.T) {
 
 func TestProposalsWaitToBeFilledOnlyWhileOthersAreInFlight(t *testing.T) {
 	l := opened(t)
-	push(l, "r", "a")
+	mustPush(t, l, "r", "a")
 	want(t, sends(l, t0), "1/1: lease a")
-	push(l, "r", "b")
+	mustPush(t, l, "r", "b")
 	want(t, sends(l, t0), "1/3: b")
-	push(l, "r", "c")
+	mustPush(t, l, "r", "c")
 	p, again := l.take(t0)
 	if p != nil || !again.Equal(t0.Add(fillTime)) {
 		t.Fatalf("took %v, again at %v", p, again)
 	}
-	push(l, "r", "d")
+	mustPush(t, l, "r", "d")
 	want(t, sends(l, t0.Add(fillTime)), "1/4: c d")
 }
 
