@@ -152,14 +152,14 @@ func TestNewEpochUnderMembers(t *testing.T) {
 func TestSlowReaderIsBroughtOnWithoutGapAndSlowsNobody(t *testing.T) {
 	t.Parallel()
 	core := startCore(t)
-	e := startEdge(t, core, func(c *Config) { c.Tails.TailBytes = 64 << 10 })
+	e := startEdge(t, core, func(c *Config) { c.Tails.TailBytes, c.WriteStall = 64<<10, time.Minute })
 	slow, fast := enter(t, e, "tcp", "slow"), enter(t, e, "ws-proto", "fast")
 	slow.join("lobby")
 	fast.join("lobby")
 	slow.pause()
 	long := strings.Repeat("x", 4000)
 	head := uint64(0)
-	for range 60 { // 12 MB: more than any socket buffer holds
+	for range 50 { // 10 MB: more than any socket buffer holds
 		head = core.Append("lobby", many(long, 50)...)
 		fast.expect("lobby", 1, head)
 	}
