@@ -207,15 +207,27 @@ func TestRatesSlowDown(t *testing.T) {
 	refused(t, d.call(publish("lobby", "b1", "text")), protocol.SlowMode)
 }
 
-func TestFloodIsClosed(t *testing.T) {
-	c := enter(t, startEdge(t, startCore(t), func(c *Config) { c.Limits.FrameRate, c.Limits.FrameBurst = 1, 20 }), "tcp", "ann")
-	for range 30 {
-		if c.write(&wire.ClientFrame{Id: 1, Command: &wire.ClientFrame_Ping{Ping: &wire.Ping{}}}) != nil {
-			break
+// B8: frames above the rate wait with the client and are all answered; others
+// do not wait for them.
+func TestFramesAboveTheRateWait(t *testing.T) {
+	t.Parallel()
+	e := startEdge(t, startCore(t), func(c *Config) { c.Limits.FrameRate, c.Limits.FrameBurst = 500, 50 })
+	for _, format := range []string{"tcp", "ws-json"} {
+		c, other := dial(t, e, format), enter(t, e, format, "ben")
+		if l := c.call(connect("anonymous:ann")).GetConnected().GetLimits(); l.GetFrameRate() != 500 || l.GetFrameBurst() != 50 {
+			t.Errorf("%s: told %v", format, l)
 		}
-	}
-	if got := c.closed(); protocol.Code(got.GetCode()) != protocol.CloseFlood {
-		t.Errorf("closed with %v", got)
+		began := time.Now()
+		var last uint64
+		for range 550 {
+			last = c.send(&wire.ClientFrame{Command: &wire.ClientFrame_Ping{Ping: &wire.Ping{}}})
+		}
+		if other.call(&wire.ClientFrame{Command: &wire.ClientFrame_Ping{Ping: &wire.Ping{}}}); time.Since(began) > 500*time.Millisecond {
+			t.Errorf("%s: another client was answered after %v", format, time.Since(began))
+		}
+		if c.reply(last).GetPong() == nil || time.Since(began) < 700*time.Millisecond {
+			t.Errorf("%s: 500 frames above the burst took %v at 500 per second", format, time.Since(began))
+		}
 	}
 }
 

@@ -51,7 +51,7 @@ func goldenFrames() []golden {
 		{"server_error_trimmed", server(7, &wire.ServerFrame{Body: &wire.ServerFrame_Error{Error: protocol.WireError(&protocol.Error{Code: protocol.Trimmed, Message: "history begins at 40", First: 40, Head: 43, Epoch: "2s"})}})},
 		{"server_connected", server(1, &wire.ServerFrame{Body: &wire.ServerFrame_Connected{Connected: &wire.Connected{
 			Session: "s-1", User: "ada", Name: "Ada L.", Region: "eu", Edge: "edge-1",
-			Limits:    &wire.Limits{FrameBytes: protocol.MaxClientFrame, MessageBytes: 4096, Rooms: 64, Outstanding: 256, History: 1000, KeyWindowMs: 120_000},
+			Limits:    &wire.Limits{FrameBytes: protocol.MaxClientFrame, MessageBytes: 4096, Rooms: 64, Outstanding: 256, History: 1000, KeyWindowMs: 120_000, FrameRate: 1000, FrameBurst: 4000},
 			Heartbeat: &wire.HeartbeatPolicy{IntervalMs: 25_000, TimeoutMs: 10_000},
 			ExpiresMs: 1_790_003_600_000, Endpoints: []string{"wss://eu-2.example.com/v1/ws", "wss://us-1.example.com/v1/ws"}, Resume: "r2", TimeMs: 1_790_000_000_000,
 		}}})},

@@ -20,7 +20,7 @@ type Config struct {
 	Rooms          int `yaml:"rooms" help:"rooms of one connection"`
 	Outstanding    int `yaml:"outstanding" help:"unanswered publishes of one connection"`
 
-	FrameRate  int `yaml:"frame_rate" help:"frames per second of one connection before it is closed as a flood"`
+	FrameRate  int `yaml:"frame_rate" help:"frames per second of one connection; above it the connection is read no faster"`
 	FrameBurst int `yaml:"frame_burst" help:"frames at once"`
 	ReadRate   int `yaml:"read_rate" help:"history and member pages per second of one user"`
 	ReadBurst  int `yaml:"read_burst" help:"pages at once"`

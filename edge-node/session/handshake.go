@@ -56,6 +56,7 @@ func (s *Session) connect(id uint64, c *wire.Connect) {
 		Limits: &wire.Limits{
 			FrameBytes: protocol.MaxClientFrame, MessageBytes: protocol.MaxMessage, Rooms: uint32(cfg.Rooms),
 			Outstanding: uint32(cfg.Outstanding), History: protocol.MaxHistory, KeyWindowMs: uint32(protocol.KeyWindow.Milliseconds()),
+			FrameRate: uint32(cfg.FrameRate), FrameBurst: uint32(cfg.FrameBurst),
 		},
 		Heartbeat: &wire.HeartbeatPolicy{IntervalMs: uint32(cfg.Heartbeat.Milliseconds()), TimeoutMs: uint32(cfg.HeartbeatTimeout.Milliseconds())},
 		ExpiresMs: expiresMS(claims), Endpoints: s.srv.Elsewhere(), Resume: name, TimeMs: time.Now().UnixMilli(),

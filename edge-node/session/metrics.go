@@ -10,6 +10,7 @@ type metrics struct {
 	moved      prometheus.Counter
 	panics     prometheus.Counter
 	outbox     prometheus.Counter
+	held       prometheus.Counter
 	refused    *prometheus.CounterVec
 	closed     *prometheus.CounterVec
 }
@@ -26,6 +27,7 @@ func newMetrics(reg prometheus.Registerer, s *Server) (*metrics, error) {
 		moved:      counter("moved_total", "Clients asked to reconnect elsewhere."),
 		panics:     counter("session_panics_total", "Panics that ended a session."),
 		outbox:     counter("outbox_overflows_total", "Sessions closed because they did not read their replies."),
+		held:       counter("held_total", "Waits of connections that sent frames faster than the limit."),
 		refused:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "barrage_edge_refused_total", Help: "Commands that were refused, by reason."}, []string{"reason"}),
 		closed:     prometheus.NewCounterVec(prometheus.CounterOpts{Name: "barrage_edge_closed_total", Help: "Connections that ended or were refused, by reason."}, []string{"reason"}),
 	}
@@ -33,7 +35,7 @@ func newMetrics(reg prometheus.Registerer, s *Server) (*metrics, error) {
 		return m, nil
 	}
 	all := []prometheus.Collector{
-		m.sessions, m.connects, m.published, m.heartbeats, m.moved, m.panics, m.outbox, m.refused, m.closed,
+		m.sessions, m.connects, m.published, m.heartbeats, m.moved, m.panics, m.outbox, m.held, m.refused, m.closed,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "barrage_edge_connections", Help: "Connections of all transports."}, func() float64 { return float64(s.Count()) }),
 	}
 	for _, c := range all {

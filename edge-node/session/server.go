@@ -120,7 +120,7 @@ func (s *Server) Accept(conn transport.Conn) transport.Handler {
 	now := s.clock.Load()
 	c.seen.Store(now)
 	c.sent.Store(now)
-	c.budget = int32(s.cfg.FrameBurst)
+	c.budget, c.budgetAt = int32(s.cfg.FrameBurst), now
 	s.wheel.add(c, time.Unix(0, now).Add(s.cfg.Heartbeat))
 	return c
 }

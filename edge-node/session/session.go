@@ -38,7 +38,7 @@ type Session struct {
 	sent atomic.Int64 // last bytes to the client
 
 	// Owned by OnFrame.
-	budget   int32 // frames that may still come at once
+	budget   int32 // frames that may still come at once; below 0 a debt
 	budgetAt int64 // when it was last filled up
 
 	due int64 // the wheel's: its slot
@@ -67,10 +67,7 @@ func (s *Session) OnFrame(frame []byte) {
 	defer s.guard()
 	now := s.srv.clock.Load()
 	s.seen.Store(now)
-	if !s.spend(now) {
-		s.end(protocol.Errorf(protocol.CloseFlood, "more than %d frames per second", s.srv.cfg.FrameRate))
-		return
-	}
+	s.spend(now)
 	f, err := protocol.DecodeClient(s.format.Encoding(), frame)
 	if err != nil {
 		s.malformed(f, err)
@@ -79,14 +76,23 @@ func (s *Session) OnFrame(frame []byte) {
 	s.command(f)
 }
 
-// spend takes one frame of the budget.
-func (s *Session) spend(now int64) bool {
-	if gained := (now - s.budgetAt) * int64(s.srv.cfg.FrameRate) / int64(time.Second); gained > 0 {
-		s.budget = int32(min(int64(s.budget)+gained, int64(s.srv.cfg.FrameBurst)))
+// holdEvery is how much of a second a debt of frames is worth before the
+// connection is held: shorter waits would cost more than the frames.
+const holdEvery = 50
+
+// spend takes one frame of the budget. A client that has used it up is not
+// refused or sent away: its frames wait, in the end with itself, and are taken
+// as fast as the budget grows.
+func (s *Session) spend(now int64) {
+	if gained := time.Duration(now-s.budgetAt).Seconds() * float64(s.srv.cfg.FrameRate); gained >= 1 {
+		s.budget = int32(min(float64(s.budget)+gained, float64(s.srv.cfg.FrameBurst)))
 		s.budgetAt = now
 	}
 	s.budget--
-	return s.budget >= 0
+	if debt := -int(s.budget); debt > s.srv.cfg.FrameRate/holdEvery {
+		s.srv.met.held.Inc()
+		s.conn.Hold(time.Duration(debt) * time.Second / time.Duration(s.srv.cfg.FrameRate))
+	}
 }
 
 // afford takes n more frames of the budget for a command that costs more than

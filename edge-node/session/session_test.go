@@ -6,6 +6,7 @@ import (
 	"net"
 	"sync"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -24,7 +25,10 @@ type conn struct {
 	busy   bool
 	frames []byte
 	code   protocol.Code
+	held   time.Duration
 }
+
+func (c *conn) Hold(d time.Duration) { c.held += d }
 
 func (c *conn) Info() transport.Info {
 	return transport.Info{Transport: "tcp", Remote: &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1)}}
@@ -130,6 +134,48 @@ func TestUnreadRepliesAreBounded(t *testing.T) {
 	}
 	if !refused || c.code != protocol.CloseSlow {
 		t.Errorf("closed with %v", c.code)
+	}
+}
+
+// A client that is too fast for its limit is neither refused nor closed: it is
+// held for as long as the frames above the limit are worth.
+func TestFasterFramesAreHeldBack(t *testing.T) {
+	cfg := Default()
+	cfg.FrameRate, cfg.FrameBurst = 100, 50
+	s := newServer(t, cfg, anybody)
+	c := &conn{}
+	session := s.Accept(c)
+	session.OnFrame(frame(1, "ann"))
+	for id := uint64(2); id <= 50; id++ {
+		session.OnFrame(ping(id))
+	}
+	if c.held != 0 {
+		t.Errorf("held for %v within the burst", c.held)
+	}
+	for id := uint64(51); id <= 60; id++ {
+		session.OnFrame(ping(id))
+	}
+	if c.held < 100*time.Millisecond || c.code != 0 {
+		t.Errorf("held for %v after 10 frames above 100 per second, closed with %v", c.held, c.code)
+	}
+}
+
+// Whatever the date, and however long the client was silent.
+func TestFrameBudgetComesBack(t *testing.T) {
+	s := newServer(t, Default(), anybody)
+	for day := range time.Duration(400) {
+		c := &conn{}
+		at := time.Now().Add(day * 24 * time.Hour).UnixNano()
+		session := &Session{srv: s, conn: c, budgetAt: at}
+		for _, silence := range []time.Duration{5 * time.Second, 30 * 24 * time.Hour} {
+			at += int64(silence)
+			for range s.cfg.FrameBurst {
+				session.spend(at)
+			}
+			if c.held != 0 {
+				t.Fatalf("day %d: held for %v after %v of silence", day, c.held, silence)
+			}
+		}
 	}
 }
 

@@ -314,6 +314,52 @@ func TestAnIdleClientIsNotClosed(t *testing.T) {
 	})
 }
 
+// B8: what a handler holds back stays in order and comes later, and the
+// connection can be ended meanwhile.
+func TestAHeldConnectionGoesOnLater(t *testing.T) {
+	for _, name := range []string{"tcp", "tls", "ws/proto", "ws/json"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			sessions := make(chan *holder, 1)
+			r := newRig(t, name, Options{FrameTimeout: 50 * time.Millisecond}, func(c Conn) Handler {
+				h := &holder{recorder{c, make(chan []byte, 100), make(chan struct{}, 1), make(chan error, 1)}}
+				sessions <- h
+				return h
+			})
+			c := r.dial(t)
+			s := wait(t, "a session", sessions)
+			var frames []byte
+			for id := range uint64(5) {
+				frames = append(frames, ping(r.enc, id+1)...)
+			}
+			began := time.Now()
+			if _, err := c.nc.Write(r.image(frames)); err != nil {
+				t.Fatal(err)
+			}
+			for id := range uint64(5) {
+				f, err := protocol.DecodeClient(r.enc, wait(t, "a frame", s.frames))
+				if err != nil || f.GetId() != id+1 {
+					t.Fatalf("frame %d is %v, %v", id+1, f, err)
+				}
+			}
+			if took := time.Since(began); took < 4*40*time.Millisecond {
+				t.Errorf("five frames in %v", took)
+			}
+			why := protocol.Errorf(protocol.CloseDraining, "enough")
+			s.conn.CloseWith(s.conn.Info().Format.CloseImage(why), why.Code)
+			expectClose(t, c, &s.recorder, protocol.CloseDraining)
+		})
+	}
+}
+
+// holder wants 40 ms after every frame.
+type holder struct{ recorder }
+
+func (h *holder) OnFrame(f []byte) {
+	h.recorder.OnFrame(f)
+	h.conn.Hold(40 * time.Millisecond)
+}
+
 // B1 to B5, on a byte stream and inside WebSocket messages.
 func TestBrokenFramingIsClosed(t *testing.T) {
 	cases := []struct {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"time"
 
 	"github.com/barrage-im/barrage/protocol"
 )
@@ -13,8 +14,9 @@ import (
 type inbound struct {
 	parser parser
 	raw    rawRead
-	frames uint64 // given to the handler
-	armed  uint64 // which frame the read deadline is for, counted from 1; 0 when there is none
+	frames uint64        // given to the handler
+	armed  uint64        // which frame the read deadline is for, counted from 1; 0 when there is none
+	hold   time.Duration // how long the handler wants no further frame
 }
 
 // A parser takes a connection's bytes as they come and cuts frames out of them.
@@ -49,6 +51,8 @@ var (
 	errSettled = errors.New("transport: the first frame was read")
 )
 
+func (c *conn) Hold(d time.Duration) { c.in.hold = d }
+
 // deliver gives the handler one frame.
 func (c *conn) deliver(frame []byte) error {
 	if c.closing.Load() {
@@ -56,6 +60,10 @@ func (c *conn) deliver(frame []byte) error {
 	}
 	c.in.frames++
 	c.handler.OnFrame(frame)
+	if c.in.hold > 0 {
+		time.Sleep(min(c.in.hold, MaxHold))
+		c.in.hold = 0
+	}
 	return nil
 }
 

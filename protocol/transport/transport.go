@@ -80,7 +80,15 @@ type Conn interface {
 	// *protocol.Error that holds code. May be called by any goroutine, more
 	// than once; the first call counts.
 	CloseWith(image []byte, code protocol.Code)
+
+	// Hold leaves the client's further bytes where they are for d, at most
+	// MaxHold: the next OnFrame begins no earlier, and TCP slows the client down
+	// meanwhile. It does not block. Only for the Handler, inside OnFrame.
+	Hold(d time.Duration)
 }
+
+// MaxHold bounds one Hold, so that a connection on hold can be ended soon.
+const MaxHold = time.Second
 
 // Handler is the session behind a connection. OnFrame and OnClose never
 // overlap one another; OnWritable may overlap both.

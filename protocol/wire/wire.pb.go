@@ -870,6 +870,8 @@ type Limits struct {
 	Outstanding   uint32                 `protobuf:"varint,4,opt,name=outstanding,proto3" json:"outstanding,omitempty"`                       // publishes not yet answered, per session
 	History       uint32                 `protobuf:"varint,5,opt,name=history,proto3" json:"history,omitempty"`                               // messages per history page
 	KeyWindowMs   uint32                 `protobuf:"varint,6,opt,name=key_window_ms,json=keyWindowMs,proto3" json:"key_window_ms,omitempty"`  // a publish may be retried under its key for this long
+	FrameRate     uint32                 `protobuf:"varint,7,opt,name=frame_rate,json=frameRate,proto3" json:"frame_rate,omitempty"`          // frames per second that are taken in the long run; faster ones wait
+	FrameBurst    uint32                 `protobuf:"varint,8,opt,name=frame_burst,json=frameBurst,proto3" json:"frame_burst,omitempty"`       // frames that are taken at once
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -942,6 +944,20 @@ func (x *Limits) GetHistory() uint32 {
 func (x *Limits) GetKeyWindowMs() uint32 {
 	if x != nil {
 		return x.KeyWindowMs
+	}
+	return 0
+}
+
+func (x *Limits) GetFrameRate() uint32 {
+	if x != nil {
+		return x.FrameRate
+	}
+	return 0
+}
+
+func (x *Limits) GetFrameBurst() uint32 {
+	if x != nil {
+		return x.FrameBurst
 	}
 	return 0
 }
@@ -2660,7 +2676,7 @@ const file_protocol_wire_wire_proto_rawDesc = "" +
 	"\tendpoints\x18\t \x03(\tR\tendpoints\x12\x16\n" +
 	"\x06resume\x18\n" +
 	" \x01(\tR\x06resume\x12\x17\n" +
-	"\atime_ms\x18\v \x01(\x03R\x06timeMs\"\xc4\x01\n" +
+	"\atime_ms\x18\v \x01(\x03R\x06timeMs\"\x84\x02\n" +
 	"\x06Limits\x12\x1f\n" +
 	"\vframe_bytes\x18\x01 \x01(\rR\n" +
 	"frameBytes\x12#\n" +
@@ -2668,7 +2684,11 @@ const file_protocol_wire_wire_proto_rawDesc = "" +
 	"\x05rooms\x18\x03 \x01(\rR\x05rooms\x12 \n" +
 	"\voutstanding\x18\x04 \x01(\rR\voutstanding\x12\x18\n" +
 	"\ahistory\x18\x05 \x01(\rR\ahistory\x12\"\n" +
-	"\rkey_window_ms\x18\x06 \x01(\rR\vkeyWindowMs\"Q\n" +
+	"\rkey_window_ms\x18\x06 \x01(\rR\vkeyWindowMs\x12\x1d\n" +
+	"\n" +
+	"frame_rate\x18\a \x01(\rR\tframeRate\x12\x1f\n" +
+	"\vframe_burst\x18\b \x01(\rR\n" +
+	"frameBurst\"Q\n" +
 	"\x0fHeartbeatPolicy\x12\x1f\n" +
 	"\vinterval_ms\x18\x01 \x01(\rR\n" +
 	"intervalMs\x12\x1d\n" +
