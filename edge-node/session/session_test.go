@@ -166,7 +166,11 @@ func TestFrameBudgetComesBack(t *testing.T) {
 	for day := range time.Duration(400) {
 		c := &conn{}
 		at := time.Now().Add(day * 24 * time.Hour).UnixNano()
-		session := &Session{srv: s, conn: c, budgetAt: at}
+		s.clock.Store(at)
+		session := s.Accept(c).(*Session)
+		for range s.cfg.FrameBurst {
+			session.spend(at)
+		}
 		for _, silence := range []time.Duration{5 * time.Second, 30 * 24 * time.Hour} {
 			at += int64(silence)
 			for range s.cfg.FrameBurst {
@@ -176,6 +180,7 @@ func TestFrameBudgetComesBack(t *testing.T) {
 				t.Fatalf("day %d: held for %v after %v of silence", day, c.held, silence)
 			}
 		}
+		session.OnClose(nil)
 	}
 }
 
