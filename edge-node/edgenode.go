@@ -83,32 +83,47 @@ func Run(ctx context.Context, cfg Config, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	defer edge.Close()
 	tick := time.NewTicker(readyEvery)
 	defer tick.Stop()
 	for {
 		select {
 		case err := <-edge.doors.failed:
+			edge.Close()
 			return err
 		case <-tick.C:
 			status.SetReady("core", edge.Ready())
 		case <-ctx.Done():
 			status.SetReady("edge", errors.New("draining"))
-			hurry, cancel := context.WithCancel(context.WithoutCancel(ctx))
-			defer cancel()
-			stop := make(chan struct{})
-			defer close(stop)
-			go func() {
-				select {
-				case <-ops.Hurry(ctx):
-					cancel()
-				case <-stop:
-				}
-			}()
-			edge.Drain(hurry)
-			return nil
+			return edge.leave(context.WithoutCancel(ctx), ops.Hurry(ctx))
 		}
 	}
+}
+
+// hurryGrace is how long close frames may take to leave after the second signal.
+const hurryGrace = 300 * time.Millisecond
+
+// leave drains and closes the edge. When hurry is closed before that is done
+// it does not wait: the process ends.
+func (e *Edge) leave(ctx context.Context, hurry <-chan struct{}) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	left := make(chan struct{})
+	go func() {
+		defer close(left)
+		e.Drain(ctx)
+		e.Close()
+	}()
+	select {
+	case <-left:
+		return nil
+	case <-hurry:
+	}
+	cancel()
+	select {
+	case <-left:
+	case <-time.After(hurryGrace):
+	}
+	return errors.New("stopped without draining, as told by the second signal")
 }
 
 // Start starts an edge and returns when its listeners are open. Core is

@@ -139,3 +139,18 @@ func TestNothingIsLostWhileEverythingMoves(t *testing.T) {
 	}
 	faults(t, core)
 }
+
+func TestSecondSignalDoesNotWaitForClients(t *testing.T) {
+	t.Parallel()
+	e := startEdge(t, startCore(t), func(c *Config) { c.Drain = time.Hour })
+	enter(t, e, "tcp", "ann") // who stays, whatever she is told
+	hurry := make(chan struct{})
+	close(hurry)
+	began := time.Now()
+	if err := e.leave(t.Context(), hurry); err == nil {
+		t.Error("a hurried end should be told from an orderly one")
+	}
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("it took %v", took)
+	}
+}
