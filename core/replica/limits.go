@@ -20,6 +20,15 @@ const (
 	// entries are as full as can be; far below that of one between regions, where
 	// waiting for the one before would double what a publish takes.
 	closeAfter = 5 * time.Millisecond
+	// gatherFor is how long a busy shard waits for more when nothing is in
+	// flight: about what an answer takes to its publisher and the next publish
+	// takes back. Without it every other entry holds only the first to come.
+	gatherFor = time.Millisecond
+	// busyBytes in an entry, some twenty chat messages, make a shard busy.
+	busyBytes = 4 << 10
+	// quietFor is how long nothing is proposed before followers of a busy shard
+	// are told of the last commit by an entry of its own.
+	quietFor = 2 * time.Millisecond
 
 	// appendEntries bounds the entries of one raft message: at 64 KiB each, 8 MiB.
 	appendEntries = 128

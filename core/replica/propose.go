@@ -9,7 +9,9 @@ import (
 )
 
 // A proposer packs sections into entries (group commit). An entry is proposed
-// at once when none is in flight or when entryBytes wait, and otherwise
+// at once when entryBytes wait, or when none is in flight and the shard was
+// idle; a busy shard gathers for gatherFor first, so that those whose answers
+// have just left come along; while others are in flight it is proposed
 // closeAfter behind the one before. Its two goroutines live from start to wait.
 type proposer struct {
 	shard *Shard
@@ -22,7 +24,10 @@ type proposer struct {
 	leading  bool
 	closed   bool
 	last     time.Time   // when an entry was last proposed
-	timer    *time.Timer // wakes propose at last + closeAfter
+	opened   time.Time   // when queue got its first section
+	busy     bool        // the last entry held busyBytes or more
+	tellAt   time.Time   // when followers are to be told of the last commit; zero: they know, or will with the next entry
+	timer    *time.Timer // wakes propose when a wait ends
 	armed    bool        // timer runs
 
 	lastTime int64 // of the last entry; owned by propose
@@ -115,6 +120,9 @@ func (p *proposer) submit(sec section) error {
 	case p.bytes+len(sec.bytes) > maxPending:
 		return ErrOverloaded
 	}
+	if len(p.queue) == 0 {
+		p.opened = time.Now()
+	}
 	p.queue = append(p.queue, sec)
 	p.grow(len(sec.bytes))
 	p.look()
@@ -126,24 +134,48 @@ func (p *proposer) grow(n int) {
 	p.shard.metrics.pending.Set(float64(p.bytes))
 }
 
+// due is how long to wait before an entry should be proposed, 0 for now. It is
+// asked only while something is queued and more may be in flight.
+func (p *proposer) due() time.Duration {
+	switch {
+	case p.bytes >= entryBytes:
+		return 0
+	case p.inFlight > 0:
+		return max(0, closeAfter-time.Since(p.last))
+	case p.busy:
+		return max(0, gatherFor-time.Since(p.opened))
+	}
+	return 0
+}
+
 // ready says whether an entry should be proposed now.
 func (p *proposer) ready() bool {
-	if len(p.queue) == 0 || p.inFlight >= maxInFlight {
-		return false
-	}
-	return p.inFlight == 0 || p.bytes >= entryBytes || time.Since(p.last) >= closeAfter
+	return len(p.queue) > 0 && p.inFlight < maxInFlight && p.due() == 0
+}
+
+// quiet says that nothing is under way and nothing waits.
+func (p *proposer) quiet() bool {
+	return p.inFlight == 0 && len(p.queue) == 0 && p.leading && !p.closed
+}
+
+// tell says whether followers are to be told now.
+func (p *proposer) tell() bool {
+	return !p.tellAt.IsZero() && p.quiet() && !time.Now().Before(p.tellAt)
 }
 
 // look wakes propose if there is something to do, or sees to it that it is
 // woken when there will be.
 func (p *proposer) look() (ready bool) {
 	switch {
-	case p.ready():
+	case p.ready(), p.tell():
 		p.wake.Broadcast()
 		return true
+	case !p.tellAt.IsZero() && p.quiet() && !p.armed:
+		p.armed = true
+		p.timer.Reset(time.Until(p.tellAt))
 	case len(p.queue) > 0 && p.inFlight < maxInFlight && !p.armed && !p.closed:
 		p.armed = true
-		p.timer.Reset(closeAfter - time.Since(p.last))
+		p.timer.Reset(p.due())
 	}
 	return false
 }
@@ -188,7 +220,8 @@ func (p *proposer) stop(why error) {
 
 func (p *proposer) wait() { p.done.Wait() }
 
-// next waits for an entry's worth of sections.
+// next waits for an entry's worth of sections; none means that followers are to
+// be told of the last commit.
 func (p *proposer) next() ([]section, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -196,10 +229,15 @@ func (p *proposer) next() ([]section, bool) {
 		if p.closed {
 			return nil, false
 		}
+		if p.tell() {
+			p.tellAt = time.Time{}
+			return nil, true
+		}
 		if !p.look() { // time may have made it ready just now
 			p.wake.Wait()
 		}
 	}
+	p.tellAt = time.Time{} // this entry does
 	n, size := 0, 0
 	for n < len(p.queue) && size < entryBytes {
 		size += len(p.queue[n].bytes)
@@ -210,6 +248,8 @@ func (p *proposer) next() ([]section, bool) {
 	p.grow(-size)
 	p.inFlight++
 	p.last = time.Now()
+	p.opened = p.last // of what is left
+	p.busy = size >= busyBytes
 	return take, true
 }
 
@@ -223,6 +263,14 @@ func (p *proposer) propose() {
 		take, ok := p.next()
 		if !ok {
 			return
+		}
+		if len(take) == 0 {
+			// Raft tells a follower of a commit with the next entry, or one to
+			// two CommitTimeouts later. An empty entry of raft's own is told at
+			// once; it is not followed by another.
+			s.metrics.barriers.Inc()
+			s.raft.Barrier(0)
+			continue
 		}
 		sections = sections[:0]
 		for _, sec := range take {
@@ -250,18 +298,17 @@ func (p *proposer) finish() {
 		if err == nil {
 			s.metrics.commit.Observe(time.Since(pr.began).Seconds())
 		}
+		peers := s.hasPeers()
 		p.mu.Lock()
 		p.inFlight--
-		quiet := p.inFlight == 0 && len(p.queue) == 0 && p.leading && !p.closed
+		if err == nil && peers && p.quiet() {
+			p.tellAt = time.Now()
+			if p.busy {
+				p.tellAt = p.tellAt.Add(quietFor)
+			}
+		}
 		p.look()
 		p.mu.Unlock()
-		if err == nil && quiet && s.hasPeers() {
-			// Raft tells a follower of a commit with the next entry, or one to
-			// two CommitTimeouts later. An empty entry of raft's own is told at
-			// once; it is not followed by another.
-			s.metrics.barriers.Inc()
-			s.raft.Barrier(0)
-		}
 		var effects any
 		if err == nil {
 			effects = pr.future.Response()
