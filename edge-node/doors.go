@@ -112,6 +112,7 @@ func (d *doors) open(e *Edge, opts Options) error {
 		mux.Handle("/", opts.Page)
 	}
 	d.server = transport.NewHTTPServer(mux)
+	transport.CountRefused(d.server, d.options.Refused)
 	for _, at := range d.web {
 		d.serving.Go(func() {
 			if err := d.server.Serve(at.web); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {

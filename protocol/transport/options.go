@@ -41,7 +41,7 @@ type Options struct {
 	Close func(Format, *protocol.Error) []byte
 	// Refused is called, if set, for each connection or request that does not
 	// become a connection, with a metric label: "tls", "origin", "subprotocol",
-	// "handshake", "closed".
+	// "handshake", "closed", and with CountRefused "request".
 	Refused func(reason string)
 }
 

@@ -1,8 +1,6 @@
 package transport
 
 import (
-	"io"
-	"log"
 	"net/http"
 	"sync"
 	"time"
@@ -90,26 +88,4 @@ func (w *WebSocket) Wait() { w.set.wait() }
 func (w *WebSocket) Close() error {
 	w.set.close()
 	return nil
-}
-
-// MaxHeader bounds a request's headers, in bytes: cookies of a shared domain
-// fit, an attack does not.
-const MaxHeader = 16 << 10
-
-// NewHTTPServer makes a server for a listener that faces clients: HTTP/1 only,
-// with bounded headers and times. HTTP/2 would bring WebSocket over extended
-// CONNECT, many connections behind one limit.
-func NewHTTPServer(handler http.Handler) *http.Server {
-	s := &http.Server{
-		Handler:           handler,
-		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       15 * time.Second, // lifted for WebSocket by the handshake
-		WriteTimeout:      15 * time.Second,
-		IdleTimeout:       30 * time.Second,
-		MaxHeaderBytes:    MaxHeader - 4096,           // net/http adds 4096
-		ErrorLog:          log.New(io.Discard, "", 0), // what strangers send is counted, not logged
-		Protocols:         new(http.Protocols),
-	}
-	s.Protocols.SetHTTP1(true)
-	return s
 }

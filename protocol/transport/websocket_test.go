@@ -55,7 +55,7 @@ func handshake(headers string) string {
 
 const wantProto = "Sec-WebSocket-Protocol: barrage.v1.proto\r\n"
 
-// B14, and what else a handshake may get wrong.
+// B14, B19, B22, B23, and what else a handshake may get wrong.
 func TestHandshakes(t *testing.T) {
 	good := Options{Origins: []string{"https://good.example", SameHost}}
 	for _, c := range []struct {
@@ -87,7 +87,19 @@ func TestHandshakes(t *testing.T) {
 		{"compression is not answered", wantProto + "Sec-WebSocket-Extensions: permessage-deflate\r\n", good, 101},
 		{"1 MiB of headers", wantProto + "X: " + strings.Repeat("x", 1<<20) + "\r\n", good, 431},
 		{"10,000 headers", wantProto + strings.Repeat("X: y\r\n", 10_000), good, 431},
-		{"chunked and length", wantProto + "Content-Length: 5\r\nTransfer-Encoding: chunked, identity\r\n", good, 501},
+		{"chunked and length", wantProto + "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", good, 400},
+		{"length and chunked", wantProto + "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n", good, 400},
+		{"two lengths", wantProto + "Content-Length: 5\r\nContent-Length: 6\r\n", good, 400},
+		{"a signed length", wantProto + "Content-Length: +5\r\n", good, 400},
+		{"a body", wantProto + "Content-Length: 5\r\n", good, 400},
+		{"a chunked body", wantProto + "Transfer-Encoding: chunked\r\n", good, 400},
+		{"chunked twice", wantProto + "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", good, 501},
+		{"another transfer encoding", wantProto + "Transfer-Encoding: chunked, identity\r\n", good, 501},
+		{"space before a colon", wantProto + "Transfer-Encoding : chunked\r\n", good, 400},
+		{"a folded header", wantProto + "X: a\r\n b\r\n", good, 101},
+		{"two hosts", wantProto + "Host: chat.example.com\r\n", good, 400},
+		{"NUL in a header", wantProto + "X: a\x00b\r\n", good, 400},
+		{"two upgrades", wantProto + "Upgrade: h2c\r\n", good, 101},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := newRig(t, "ws/proto", c.opts, nil)
