@@ -46,7 +46,7 @@ var commands = []command{
 	{"edge-node", "an edge: where clients connect", edgenode.Command},
 	{"chat", "talk in a room from a terminal", talk},
 	{"bench", "load a running service, measure it, account for every message", bench.Run},
-	{"room", "look at rooms: list, show, history", room.Run},
+	{"room", "look at rooms: list, show, history; change their policies", room.Run},
 	{"token", "make signing keys and tokens, and look into tokens", token.Run},
 	{"cert", "make the certificates by which processes know each other", cert.Run},
 	{"config", "check or show a process's configuration", config.Command(processes)},

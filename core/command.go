@@ -3,6 +3,7 @@ package core
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -65,7 +66,7 @@ func Command(ctx context.Context, args []string, stdout, stderr io.Writer) error
 	}
 	verb, ok := verbs[args[0]]
 	if !ok {
-		return ops.Usagef("core %s: no such command\n%s", args[0], usage)
+		return ops.Usagef("core %s: no such command\n%s", args[0], strings.TrimSpace(usage))
 	}
 	c := &client{Server: "127.0.0.1:7000", TLS: "operator", Output: "table", Timeout: 10 * time.Second, stdout: stdout}
 	for name, target := range map[string]*string{"BARRAGE_CORE_SERVER": &c.Server, "BARRAGE_OPERATOR_TLS": &c.TLS} {
@@ -93,7 +94,11 @@ func Command(ctx context.Context, args []string, stdout, stderr io.Writer) error
 	defer cancel()
 	c.rpc = rpc.NewOperatorClient(conn)
 	if err := verb.run(c, ctx, rest); err != nil {
-		return fmt.Errorf("core %s at %s: %w", args[0], c.Server, err)
+		var usage *ops.UsageError
+		if errors.As(err, &usage) {
+			return err
+		}
+		return rpc.Explain(err, c.Server)
 	}
 	return nil
 }
@@ -105,7 +110,7 @@ func command(ctx context.Context, args []string, stdout io.Writer) error {
 		return err
 	}
 	if len(rest) > 0 {
-		return ops.Usagef("core %s: unexpected argument\n%s", rest[0], usage)
+		return ops.Usagef("core %s: unexpected argument\n%s", rest[0], strings.TrimSpace(usage))
 	}
 	return Run(ctx, cfg, stdout)
 }
@@ -117,6 +122,9 @@ func (c *client) status(ctx context.Context, _ []string) error {
 	}
 	if c.Output == "json" {
 		return c.json(st)
+	}
+	if st.GetState().GetCluster() == "" {
+		return fmt.Errorf("core node %s is not a member of a cluster yet; its log says what it waits for", c.Server)
 	}
 	w := tabwriter.NewWriter(c.stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "cluster\t%s\n", st.GetState().GetCluster())
@@ -202,6 +210,9 @@ func (c *client) joinInfo(ctx context.Context, _ []string) error {
 	st, err := c.rpc.ClusterStatus(ctx, &rpc.StatusRequest{})
 	if err != nil {
 		return err
+	}
+	if st.GetState().GetCluster() == "" {
+		return fmt.Errorf("core node %s is not a member of a cluster yet; ask one that is, with --server", c.Server)
 	}
 	var join []string
 	for _, n := range st.GetState().GetNodes() {

@@ -128,13 +128,19 @@ func Start(ctx context.Context, cfg Config, opts Options) (_ *Core, err error) {
 	if id := opts.Credentials.Identity(); id.Role != pki.Core || id.Name != cfg.Node {
 		return nil, fmt.Errorf("the certificate is for %s, this is core node %s", id, cfg.Node)
 	}
+	// Before there is a listener: nodes that start together look for a cluster
+	// at each other, and a port that nobody serves yet would keep them waiting.
+	who, err := identify(ctx, cfg, opts)
+	if err != nil {
+		return nil, err
+	}
 	ln := opts.Listener
 	if ln == nil {
 		if ln, err = new(net.ListenConfig).Listen(ctx, "tcp", cfg.Listen); err != nil {
-			return nil, fmt.Errorf("listen: %w", err)
+			return nil, fmt.Errorf("--listen: %w", err)
 		}
 	}
-	c := &Core{cfg: cfg, log: opts.Log, fatal: make(chan error, 1), cancel: func() {}}
+	c := &Core{cfg: cfg, member: who, log: opts.Log, fatal: make(chan error, 1), cancel: func() {}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, c.Kill())
@@ -142,9 +148,6 @@ func Start(ctx context.Context, cfg Config, opts Options) (_ *Core, err error) {
 		}
 	}()
 	if c.address, err = advertised(cfg, ln.Addr()); err != nil {
-		return nil, err
-	}
-	if c.member, err = identify(ctx, cfg, opts); err != nil {
 		return nil, err
 	}
 	self := &rpc.Node{Id: c.member.Node, Address: c.address, Region: cfg.Region, Voter: !cfg.Learner, Version: ops.Version().Version}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/barrage-im/barrage/core/api"
@@ -27,6 +28,9 @@ type member struct {
 
 // probePause is the wait between two attempts to find the cluster.
 const probePause = 500 * time.Millisecond
+
+// tellEvery is how often the log says that the cluster is still not found.
+const tellEvery = 10 * time.Second
 
 // identify reads who this node is or, with an empty directory, finds it out:
 // from the cluster that the seeds know, or as the first node of a new one.
@@ -55,13 +59,14 @@ func identify(ctx context.Context, cfg Config, opts Options) (*member, error) {
 
 func newMember(ctx context.Context, cfg Config, opts Options) (*member, error) {
 	if len(cfg.Join) == 0 && !cfg.Bootstrap {
-		return nil, errors.New("no data here: name nodes of the cluster with join, or make a new cluster with bootstrap")
+		return nil, errors.New("no data here: name nodes of the cluster with --join, or make a new cluster with --bootstrap")
 	}
+	var told time.Time
 	for {
 		state, err := api.Probe(ctx, cfg.Join, opts.Credentials, opts.Dial)
 		switch {
 		case ctx.Err() != nil:
-			return nil, ctx.Err()
+			return nil, fmt.Errorf("stopped before a cluster was found at %s", strings.Join(cfg.Join, ", "))
 		case state != nil:
 			m := &member{Node: api.NextID(state, cfg.Node), Cluster: state.GetCluster()}
 			for _, p := range state.GetPlacements() {
@@ -75,11 +80,13 @@ func newMember(ctx context.Context, cfg Config, opts Options) (*member, error) {
 			}
 			return m, nil
 		}
-		opts.Log.Warn("no cluster found to join yet", "error", err)
+		if time.Since(told) > tellEvery {
+			told = time.Now()
+			opts.Log.Warn("no cluster found to join yet; trying on", "error", err)
+		}
 		select {
 		case <-time.After(probePause):
 		case <-ctx.Done():
-			return nil, ctx.Err()
 		}
 	}
 }

@@ -47,6 +47,9 @@ func (c coreService) Attach(stream rpc.Core_AttachServer) error {
 	case <-s.ctx.Done():
 		return errClosing
 	}
+	if s.state.now().GetCluster() == "" {
+		return status.Error(codes.Unavailable, "this node is not a member of a cluster yet; attach to another one")
+	}
 	e.incarnation = hello.GetIncarnation()
 	if err := s.attach(e); err != nil {
 		return err

@@ -2,9 +2,12 @@ package replica
 
 import (
 	"context"
+	"errors"
 	"io"
 	stdlog "log"
 	"log/slog"
+	"net"
+	"slices"
 
 	"github.com/hashicorp/go-hclog"
 )
@@ -28,9 +31,27 @@ func (l hcLog) Log(level hclog.Level, msg string, args ...any) {
 		to = slog.LevelWarn
 	case hclog.NoLevel, hclog.Trace, hclog.Debug, hclog.Info, hclog.Off:
 	}
+	if slices.Contains(routine, msg) || slices.ContainsFunc(args, parting) {
+		to = slog.LevelDebug
+	}
 	if l.log.Enabled(context.Background(), to) {
 		l.log.Log(context.Background(), to, msg, append(args, l.args...)...) //nolint:sloglint // raft's pairs, passed on
 	}
+}
+
+// routine is what raft warns of although nothing is wrong: a new replica begins
+// with an empty log, and of an election the winner's line is enough.
+var routine = []string{
+	"appendEntries rejected, sending older logs",
+	"failed to get previous log",
+	"heartbeat timeout reached, starting election",
+}
+
+// parting reports whether v is the error of a connection that was closed in
+// order, by this node or by a peer that stops.
+func parting(v any) bool {
+	err, ok := v.(error)
+	return ok && (errors.Is(err, net.ErrClosed) || errors.Is(err, context.Canceled) || errors.Is(err, io.EOF))
 }
 
 func (l hcLog) Trace(msg string, args ...any) {}

@@ -24,6 +24,7 @@ const (
 	minPause       = 50 * time.Millisecond  // between two attempts to connect
 	maxPause       = time.Second            // the same, after many
 	homeEvery      = 30 * time.Second       // how often an edge served from elsewhere tries its own region
+	tellEvery      = 10 * time.Second       // how often the log says that core is still away
 	keepEvery      = 100 * time.Millisecond // presence, deadlines, renewals
 )
 
@@ -53,6 +54,7 @@ func (l *link) renew() {
 // run keeps one link up, moving from node to node.
 func (c *Client) run(ctx context.Context) {
 	pause, at := minPause, 0
+	var told time.Time
 	for ctx.Err() == nil {
 		nodes := c.nodes()
 		address := nodes[at%len(nodes)]
@@ -65,7 +67,10 @@ func (c *Client) run(ctx context.Context) {
 			continue
 		}
 		c.met.reconnects.Inc()
-		c.log.Warn("connection to core ended", "node", address, "err", err)
+		if up || time.Since(told) > tellEvery {
+			told = time.Now()
+			c.log.Warn("no connection to core; trying on", "node", address, "err", err)
+		}
 		if up {
 			at, pause = 0, minPause // start again from the nearest
 			if len(nodes) > 1 && nodes[0] == address {

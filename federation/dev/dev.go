@@ -50,7 +50,7 @@ func Run(ctx context.Context, cfg Config, stdout, stderr io.Writer) (err error) 
 	}
 	ca, err := authority(filepath.Join(cfg.Data, "ca"))
 	if err != nil {
-		return err
+		return fmt.Errorf("--data: %w", err)
 	}
 	if len(cfg.Regions) > 1 {
 		fmt.Fprintf(stdout, "starting %d regions …\n", len(cfg.Regions))
@@ -87,7 +87,11 @@ func authority(dir string) (*pki.CA, error) {
 // greet says what to try next.
 func greet(w io.Writer, cfg Config, f *federation, temporary bool) {
 	first := f.sites[0]
-	fmt.Fprintf(w, "\n  barrage %s is running", ops.Version().Version)
+	fmt.Fprint(w, "\n  barrage ")
+	if v := ops.Version().Version; v != ops.Unreleased {
+		fmt.Fprint(w, v, " ")
+	}
+	fmt.Fprint(w, "is running")
 	if len(f.sites) > 1 {
 		fmt.Fprintf(w, ": %d regions, %s apart", len(f.sites), cfg.Delay)
 	}
@@ -106,7 +110,7 @@ func greet(w io.Writer, cfg Config, f *federation, temporary bool) {
 	fmt.Fprintf(w, "  %-9s barrage chat --server tcp://%s lobby\n", "talk", first.tcp)
 	fmt.Fprintf(w, "  %-9s npx wscat -s barrage.v1.json -c ws://%s/v1/ws\n", "by hand", first.http)
 	fmt.Fprintf(w, "  %-9s {\"id\":1,\"connect\":{}}  {\"id\":2,\"join\":{\"room\":\"lobby\"}}\n", "")
-	fmt.Fprintf(w, "  %-9s barrage bench fanout --server ws://%s/v1/ws --rate 5\n", "load it", first.http)
+	fmt.Fprintf(w, "  %-9s barrage bench fanout --server ws://%s/v1/ws\n", "load it", first.http)
 	kept := cfg.Data + " (use the same --data to come back to it)"
 	if temporary {
 		kept = "kept until you stop this; with --data DIR for longer"

@@ -72,6 +72,9 @@ func start(ctx context.Context, cfg Config, ca *pki.CA, log *slog.Logger) (_ *fe
 	if err := group.Wait(); err != nil {
 		return nil, fmt.Errorf("core did not get ready: %w", err)
 	}
+	if err := f.setPolicies(ctx); err != nil {
+		return nil, err
+	}
 	for _, s := range f.sites {
 		if err := f.startEdge(ctx, s); err != nil {
 			return nil, fmt.Errorf("start edge of %s: %w", s.region, err)
@@ -172,6 +175,7 @@ func (f *federation) startEdge(ctx context.Context, s *site) error {
 		}
 	}
 	cfg.Limits.PerUser = 10_000 // "barrage bench" comes as one
+	cfg.Limits.FrameRate, cfg.Limits.FrameBurst = 100_000, 100_000
 	s.edge, err = edgenode.Start(ctx, cfg, edgenode.Options{
 		Credentials: secure, Dial: f.wan.dialer(s.region), Page: page(s.region, &f.links), Log: f.log.With("edge", name),
 	})

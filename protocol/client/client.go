@@ -97,6 +97,7 @@ type Client struct {
 	sendable []*lane       // lanes that have something to send
 	held     []*lane       // lanes that wait after a temporary refusal
 	pending  int           // publishes without a verdict
+	limited  uint64        // refusals of publishes by a rate; each was tried again
 	space    chan struct{} // closed when pending falls below the limit; nil when nobody waits
 	ages     ages
 }
@@ -194,6 +195,15 @@ func (c *Client) Session() Info {
 		return Info{}
 	}
 	return c.current.info
+}
+
+// RateLimited counts how often the server put a publish off because its user or
+// its room publishes too fast. The client tries those again: they cost time, not
+// messages.
+func (c *Client) RateLimited() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.limited
 }
 
 // Ping asks the server for its clock and returns how long that took.

@@ -174,6 +174,9 @@ func (c *Client) publishedLocked(id uint64, a answer, f *wire.ServerFrame) {
 			if unknownAfter(e.Code) {
 				p.lost = true
 			}
+			if e.Code == protocol.RateLimited {
+				c.limited++
+			}
 			p.refusal = e
 			c.refusedLocked(ln, a.order, e)
 		}

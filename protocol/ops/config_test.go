@@ -133,7 +133,7 @@ func TestBadConfigurationIsRefused(t *testing.T) {
 		"not YAML":             {file: "listen: [", want: []string{"c.yaml:"}},
 		"validation":           {file: "limits: {rooms: 300}", want: []string{"limits: rooms: at most 256"}},
 		"several at once":      {file: "a: 1\nb: 2\n", want: []string{":1: a: unknown key", ":2: b: unknown key"}},
-		"unknown flag":         {args: []string{"--lissten", "x"}, want: []string{"unknown flag --lissten; did you mean listen?"}},
+		"unknown flag":         {args: []string{"--lissten", "x"}, want: []string{"unknown flag --lissten; did you mean --listen?"}},
 		"flag without value":   {args: []string{"--listen"}, want: []string{"--listen needs a value"}},
 		"flag twice":           {args: []string{"--listen=a", "--listen=b"}, want: []string{"--listen is given more than once"}},
 		"flag no unit":         {args: []string{"--limits-idle=10"}, want: []string{"--limits-idle", "has no unit"}},

@@ -11,15 +11,20 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
+// ReadYAML fills v, a pointer to a struct, from a YAML file under the rules of
+// Load: unknown and repeated keys are errors, with file and line, all of them at
+// once.
+func ReadYAML(path string, v any) error { return errors.Join(loadFile(path, v, nil)...) }
+
 // loadFile fills cfg from a YAML file and notes the line of every key.
 func loadFile(path string, cfg any, origins Origins) []error {
 	text, err := readBounded(path, maxConfigFile)
 	if err != nil {
-		return []error{fmt.Errorf("configuration: %w", err)}
+		return []error{fmt.Errorf("read YAML file: %w", err)}
 	}
 	loader, err := yaml.NewLoader(bytes.NewReader(text))
 	if err != nil {
-		return []error{fmt.Errorf("configuration %s: %w", path, err)}
+		return []error{fmt.Errorf("%s: %w", path, err)}
 	}
 	var doc, second yaml.Node
 	switch err := loader.Load(&doc); {

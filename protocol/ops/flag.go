@@ -70,7 +70,7 @@ func parseFlags(fields []field, args []string) (flags map[string][]string, rest 
 		case !known && secret:
 			return nil, nil, fmt.Errorf("--%s is a secret, which command lines do not keep: put it into a file and give --%s-file", name, name)
 		case !known:
-			return nil, nil, fmt.Errorf("unknown flag --%s%s", name, suggestion(name, names))
+			return nil, nil, fmt.Errorf("unknown flag --%s%s", name, suggestFlag(name, names))
 		case hasValue:
 		case boolean:
 			value = "true"
@@ -83,6 +83,14 @@ func parseFlags(fields []field, args []string) (flags map[string][]string, rest 
 		flags[name] = append(flags[name], value)
 	}
 	return flags, rest, nil
+}
+
+// suggestFlag is "; did you mean --x?" when one of the flags is near.
+func suggestFlag(word string, names []string) string {
+	if best := Nearest(word, names); best != "" {
+		return fmt.Sprintf("; did you mean --%s?", best)
+	}
+	return ""
 }
 
 func helpText(name string, fields []field) string {

@@ -8,15 +8,19 @@ import (
 
 // Build says which program this is.
 type Build struct {
-	Version  string // module version, or "devel"
+	Version  string // module version, else the commit in short, else Unreleased
 	Revision string // commit, with "+dirty" when the tree had changes; empty if unknown
 	Time     string // of the commit, RFC 3339; empty if unknown
 	Go       string // toolchain
 }
 
+// Unreleased is the version of a build that carries neither a module version nor
+// a commit.
+const Unreleased = "unreleased"
+
 // Version reads what the Go toolchain put into the binary.
 var Version = sync.OnceValue(func() Build {
-	b := Build{Version: "devel", Go: runtime.Version()}
+	b := Build{Version: Unreleased, Go: runtime.Version()}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return b
@@ -24,7 +28,7 @@ var Version = sync.OnceValue(func() Build {
 	if v := info.Main.Version; v != "" && v != "(devel)" {
 		b.Version = v
 	}
-	dirty := false
+	named, dirty := b.Version != Unreleased, false
 	for _, s := range info.Settings {
 		switch s.Key {
 		case "vcs.revision":
@@ -34,6 +38,9 @@ var Version = sync.OnceValue(func() Build {
 		case "vcs.modified":
 			dirty = s.Value == "true"
 		}
+	}
+	if !named && b.Revision != "" {
+		b.Version = b.Revision[:min(12, len(b.Revision))]
 	}
 	if dirty && b.Revision != "" {
 		b.Revision += "+dirty"

@@ -91,10 +91,10 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	}
 	if modes[mode] == nil {
 		flags.Usage()
-		return o, fmt.Errorf("bench: mode %q: choose fanout, publish, idle or storm", mode)
+		return o, fmt.Errorf("mode %q: choose fanout, publish, idle or storm", mode)
 	}
 	if flags.NArg() > 0 {
-		return o, fmt.Errorf("bench: %q is not a flag", flags.Arg(0))
+		return o, fmt.Errorf("%q is not a flag; try: barrage bench --help", flags.Arg(0))
 	}
 	var err error
 	if o.servers, err = parseServers("--server", servers); err != nil {

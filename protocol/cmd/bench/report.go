@@ -37,6 +37,7 @@ type Report struct {
 	CPUPerDelivery    float64   `json:"server_cpu_us_per_delivery,omitempty"`
 	ServerRSS         uint64    `json:"server_rss_bytes,omitempty"`
 	RSSPerConnection  float64   `json:"server_rss_bytes_per_connection,omitempty"`
+	RateLimited       uint64    `json:"rate_limited"` // publishes put off by a rate and tried again
 	LostConnections   uint64    `json:"connections_lost"`
 	FirstLost         string    `json:"first_connection_lost,omitempty"`
 	Storm             *Recovery `json:"storm,omitempty"`
@@ -54,6 +55,9 @@ func (r *run) report() Report {
 	}
 	if o.mode == "publish" {
 		rep.Rate, rep.Outstanding = 0, o.outstanding
+	}
+	for _, c := range r.clients {
+		rep.RateLimited += c.RateLimited()
 	}
 	for _, s := range o.servers {
 		rep.Servers = append(rep.Servers, s.String())
@@ -98,6 +102,10 @@ func (rep Report) print(w io.Writer) {
 		fmt.Fprintf(w, "  %.0f acknowledged/s, %.0f delivered/s\n", rep.AckedPerSecond, rep.DeliveredPerSecond)
 		printLatency(w, "publish to ack     ", rep.Ack)
 		printLatency(w, "publish to delivery", rep.Delivery)
+	}
+	if rep.RateLimited > 0 {
+		fmt.Fprintf(w, "  slowed by rate limits: %d publishes were put off; raise user_rate and publish_rate of the rooms' policy\n"+
+			"    (barrage room policy), or spread the load over more --rooms and --publishers\n", rep.RateLimited)
 	}
 	if rep.ServerRSS > 0 {
 		fmt.Fprintf(w, "  servers: %.2f CPU-s, %.1f MB resident\n", rep.ServerCPUSeconds, float64(rep.ServerRSS)/1e6)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"sync"
 	"time"
 
@@ -93,7 +94,7 @@ func (r *run) open(ctx context.Context) error {
 		p.track = r.ledger.Member(i % r.opt.rooms)
 	}
 	if err := r.each(ctx, r.members, "connected", (*member).connect); err != nil {
-		return fmt.Errorf("connect members: %w", err)
+		return fmt.Errorf("connect members: %w", reachable(err, "--server"))
 	}
 	perClient := roomsPerClient
 	if r.opt.mode == "publish" {
@@ -112,6 +113,15 @@ func (r *run) open(ctx context.Context) error {
 		first += n
 	}
 	return nil
+}
+
+// reachable adds to an error of the network what to look at.
+func reachable(err error, flag string) error {
+	var network *net.OpError
+	if errors.As(err, &network) {
+		return fmt.Errorf("%w: is an edge running there, and is %s right?", err, flag)
+	}
+	return err
 }
 
 // each does something for every member, a few at a time, and shows how far it

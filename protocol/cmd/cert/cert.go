@@ -78,8 +78,13 @@ func issue(args []string, stdout io.Writer) error {
 	if err := noArguments(ops.Flags("cert issue [--dir pki] --role ROLE --name NAME [flags]", &o, args)); err != nil {
 		return err
 	}
-	if o.TTL == 0 {
+	switch {
+	case o.TTL == 0:
 		return ops.Usagef("--ttl must be more than 0")
+	case o.Role == "":
+		return ops.Usagef("--role: say which, core, edge or operator")
+	case o.Name == "":
+		return ops.Usagef("--name: name the process as its --node or --name does, or the person")
 	}
 	ca, err := pki.LoadCA(o.Dir)
 	if errors.Is(err, os.ErrNotExist) {

@@ -5,6 +5,7 @@ package room
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -26,6 +27,8 @@ const usage = `Usage: barrage room COMMAND [flags]
   list     rooms by name:        barrage room list [PATTERN]
   show     one room:             barrage room show ROOM
   history  its latest messages:  barrage room history ROOM [--limit N] [--from SEQ]
+  policy   rules of all rooms:   barrage room policy show
+                                 barrage room policy set FILE
 
 The commands ask the core node at --server (or BARRAGE_CORE_SERVER) with the
 credentials in --tls (or BARRAGE_OPERATOR_TLS); "barrage cert issue --role operator"
@@ -86,10 +89,11 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		"list":    {"room list [flags] [PATTERN]", 0, 1, (*client).list},
 		"show":    {"room show [flags] ROOM", 1, 1, (*client).show},
 		"history": {"room history [flags] ROOM", 1, 1, (*client).history},
+		"policy":  {"room policy [flags] show|set [FILE]", 1, 2, (*client).policy},
 	}
 	c, ok := commands[verb]
 	if !ok {
-		return ops.Usagef("room %s: use list, show or history", verb)
+		return ops.Usagef("room %s: use list, show, history or policy", verb)
 	}
 	rest, err := ops.Flags(c.usage, &o, args[1:])
 	if err != nil {
@@ -112,7 +116,11 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	defer cancel()
 	cl := &client{options: o, rpc: rpc.NewOperatorClient(conn), stdout: stdout}
 	if err := c.run(cl, ctx, rest); err != nil {
-		return fmt.Errorf("room %s at %s: %w", verb, o.Server, err)
+		var usage *ops.UsageError
+		if errors.As(err, &usage) {
+			return err
+		}
+		return rpc.Explain(err, o.Server)
 	}
 	return nil
 }
@@ -154,7 +162,7 @@ func (c *client) show(ctx context.Context, args []string) error {
 		return err
 	}
 	if code := protocol.Code(detail.GetCode()); code != protocol.OK {
-		return protocol.Errorf(code, "room %s", room)
+		return protocol.Errorf(code, "there is no room %s now; barrage room list shows those there are", room)
 	}
 	view := viewRoom(detail)
 	if c.Output == "json" {
@@ -176,7 +184,9 @@ func (c *client) history(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	if code := protocol.Code(page.GetCode()); code != protocol.OK {
+	if code := protocol.Code(page.GetCode()); code == protocol.NotFound {
+		return protocol.Errorf(code, "there is no room %s now; barrage room list shows those there are", room)
+	} else if code != protocol.OK {
 		return protocol.Errorf(code, "room %s: history holds %d to %d", room, page.GetFirst(), page.GetHead())
 	}
 	if protocol.CRC(page.GetRecords()) != page.GetCrc() {

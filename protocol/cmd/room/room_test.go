@@ -75,7 +75,7 @@ func (o *operator) RoomHistory(_ context.Context, r *rpc.HistoryRequest) (*rpc.H
 var noon = time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
 
 // start serves o with mutual TLS and returns the flags that reach it.
-func start(t *testing.T, o *operator) []string {
+func start(t *testing.T, o rpc.OperatorServer) []string {
 	t.Helper()
 	ca, err := pki.NewCA("test", time.Now())
 	if err != nil {

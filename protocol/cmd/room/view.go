@@ -57,15 +57,19 @@ func viewRoom(r *rpc.RoomDetail) roomView {
 		Survive: r.GetSurvive(), RecoveryPointMS: r.GetRecoveryPointMs(), RecoveryTimeMS: r.GetRecoveryTimeMs(),
 	}
 	if p := r.GetPolicy(); p != nil {
-		v.Policy = &policyView{
-			Pattern: p.GetPattern(), Placement: p.GetPlacement(), RetainMessages: p.GetRetainMessages(),
-			RetainBytes: p.GetRetainBytes(), RetainAgeMS: p.GetRetainAgeMs(), RosterLimit: p.GetRosterLimit(),
-			MessageBytes: p.GetMessageBytes(), PublishRate: p.GetPublishRate(), PublishBurst: p.GetPublishBurst(),
-			UserRate: p.GetUserRate(), UserBurst: p.GetUserBurst(), SlowModeMS: p.GetSlowModeMs(), IdleMS: p.GetIdleMs(),
-			PresenceEvents: p.GetPresenceEvents(), Verbs: append([]string{}, p.GetVerbs()...),
-		}
+		v.Policy = viewPolicy(p)
 	}
 	return v
+}
+
+func viewPolicy(p *rpc.Policy) *policyView {
+	return &policyView{
+		Pattern: p.GetPattern(), Placement: p.GetPlacement(), RetainMessages: p.GetRetainMessages(),
+		RetainBytes: p.GetRetainBytes(), RetainAgeMS: p.GetRetainAgeMs(), RosterLimit: p.GetRosterLimit(),
+		MessageBytes: p.GetMessageBytes(), PublishRate: p.GetPublishRate(), PublishBurst: p.GetPublishBurst(),
+		UserRate: p.GetUserRate(), UserBurst: p.GetUserBurst(), SlowModeMS: p.GetSlowModeMs(), IdleMS: p.GetIdleMs(),
+		PresenceEvents: p.GetPresenceEvents(), Verbs: append([]string{}, p.GetVerbs()...),
+	}
 }
 
 func writeRooms(w io.Writer, rooms []roomView, more bool) error {

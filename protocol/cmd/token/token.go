@@ -108,7 +108,13 @@ func sign(args []string, stdout io.Writer, now time.Time) error {
 	if err := noArguments(ops.Flags("token sign --key FILE --user USER [flags]", &o, args)); err != nil {
 		return err
 	}
+	if o.User == "" {
+		return ops.Usagef("--user: say whose token it is")
+	}
 	text, err := readFile(o.Key)
+	if errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("%w; make a key with: barrage token new-key --out %s", err, o.Key)
+	}
 	if err != nil {
 		return err
 	}
@@ -177,7 +183,7 @@ func show(args []string, stdin io.Reader, stdout, stderr io.Writer, now time.Tim
 	}
 	parts := strings.Split(strings.TrimSpace(raw), ".")
 	if len(parts) != 3 {
-		return fmt.Errorf("not a signed JWT: it has %d parts, want 3", len(parts))
+		return fmt.Errorf("this is not a token: it has %d parts between dots, not 3. Give the token itself, or - and the token on standard input", len(parts))
 	}
 	var decoded [2]map[string]any
 	for i, what := range []string{"header", "claims"} {

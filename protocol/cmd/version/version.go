@@ -18,8 +18,12 @@ type options struct {
 // Run prints which build this is.
 func Run(_ context.Context, args []string, stdout, _ io.Writer) error {
 	o := options{Output: "text"}
-	if _, err := ops.Flags("version [flags]", &o, args); err != nil {
+	rest, err := ops.Flags("version [flags]", &o, args)
+	if err != nil {
 		return err
+	}
+	if len(rest) > 0 {
+		return ops.Usagef("unexpected argument %q; try: barrage version --help", rest[0])
 	}
 	b := ops.Version()
 	platform := runtime.GOOS + "/" + runtime.GOARCH
@@ -36,6 +40,6 @@ func Run(_ context.Context, args []string, stdout, _ io.Writer) error {
 	if b.Revision != "" {
 		line += fmt.Sprintf(" (%s, %s)", b.Revision, b.Time)
 	}
-	_, err := fmt.Fprintf(stdout, "%s %s %s\n", line, b.Go, platform)
+	_, err = fmt.Fprintf(stdout, "%s %s %s\n", line, b.Go, platform)
 	return err
 }
