@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/sstable"
 
 	"github.com/barrage-im/barrage/core/machine"
 )
@@ -26,14 +27,16 @@ type store struct {
 }
 
 const (
-	prefixLen       = 6
-	metaShard       = 0xffff
-	positionSchema  = 1
-	positionLen     = 1 + 4 + 8 + 8 + 8
-	keyPosition     = 's'
-	keyFloor        = 'f'
-	maxBatchBytes   = 1 << 20 // of writes while a snapshot is loaded
-	memTableBytes   = 16 << 20
+	prefixLen      = 6
+	metaShard      = 0xffff
+	positionSchema = 1
+	positionLen    = 1 + 4 + 8 + 8 + 8
+	keyPosition    = 's'
+	keyFloor       = 'f'
+	maxBatchBytes  = 1 << 20 // of writes while a snapshot is loaded
+	// memTableBytes is how much is gathered before it is written out: what a
+	// room forgets meanwhile never is.
+	memTableBytes   = 64 << 20
 	storeOpenFiles  = 512
 	storeFormat     = pebble.FormatNewest
 	storeL0Stop     = 24
@@ -67,6 +70,8 @@ func openStore(dir string, cacheBytes int64, log *slog.Logger, fatal func(error)
 			DiskSlow: func(i pebble.DiskSlowInfo) { log.Warn("slow disk", "path", i.Path, "duration", i.Duration) },
 		},
 	}
+	// The top level is read and written again soon: not worth compressing.
+	opts.Levels[0].Compression = func() *sstable.CompressionProfile { return sstable.NoCompression }
 	db, err := pebble.Open(filepath.Join(dir, "state"), opts)
 	if err != nil {
 		return nil, fmt.Errorf("open state store: %w", err)
