@@ -134,7 +134,19 @@ func (p *process) wait(d time.Duration) bool {
 	}
 }
 
-func (p *process) running() bool { return !p.wait(0) }
+func (p *process) running() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.done == nil {
+		return false
+	}
+	select {
+	case <-p.done:
+		return false
+	default:
+		return true
+	}
+}
 
 // stop ends it in good order, and by force after d.
 func (p *process) stop(d time.Duration) {
@@ -253,7 +265,7 @@ func freePorts(t *testing.T, n int) []int {
 		if nextPort >= 32000 {
 			t.Fatal("no free ports between 20000 and 32000")
 		}
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", nextPort)) //nolint:noctx // closed at once
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", nextPort))
 		if errors.Is(err, syscall.EADDRINUSE) {
 			continue
 		}
