@@ -20,7 +20,7 @@ func (c *Client) connect(ctx context.Context, endpoint string, resume string) (*
 	}
 	conn, err := c.cfg.Dialer.Dial(ctx, endpoint)
 	if err != nil {
-		return nil, fmt.Errorf("dial %s: %w", endpoint, err)
+		return nil, err // says which endpoint
 	}
 	l := &link{
 		conn: conn, codec: newCodec(endpoint, c.cfg.JSON), endpoint: endpoint,

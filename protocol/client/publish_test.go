@@ -329,6 +329,9 @@ func TestRateLimitedLaneDoesNotFloodTheServer(t *testing.T) {
 			if attempts > 250+2*250+250 { // the first window, then at most two for each
 				t.Errorf("%d attempts for 250 messages", attempts)
 			}
+			if refused := uint64(attempts - 250); c.RateLimited() == 0 || c.RateLimited() > refused {
+				t.Errorf("RateLimited says %d of %d refusals", c.RateLimited(), refused)
+			}
 		})
 	})
 }

@@ -15,6 +15,9 @@ import (
 // protocol's limit for a session.
 const roomsPerClient = 200
 
+// dialTimeout bounds the connecting of one publisher, which would try for ever.
+const dialTimeout = 15 * time.Second
+
 // publishTimeout bounds a publish, retries included.
 const publishTimeout = 30 * time.Second
 
@@ -34,7 +37,9 @@ func (r *run) openClient(ctx context.Context, n int, rooms []string, publishers 
 	for i := range servers {
 		servers[i] = r.opt.publishTo[(n+i)%len(servers)].String()
 	}
-	c, err := client.Dial(ctx, client.Config{
+	dialing, stop := context.WithTimeout(ctx, dialTimeout)
+	defer stop()
+	c, err := client.Dial(dialing, client.Config{
 		Endpoints:      servers,
 		Token:          func(context.Context) (string, error) { return r.tokens.issue(fmt.Sprintf("bench-p%d", n)) },
 		Client:         "barrage-bench/1",
@@ -42,7 +47,7 @@ func (r *run) openClient(ctx context.Context, n int, rooms []string, publishers 
 		MaxPending:     max(r.opt.outstanding*2, 4*protocol.MaxOutstanding),
 	})
 	if err != nil {
-		return fmt.Errorf("connect publisher %d: %w", n, err)
+		return fmt.Errorf("connect publisher %d: %w", n, reachable(err, "--server"))
 	}
 	r.clients = append(r.clients, c)
 	for i, p := range publishers {

@@ -219,11 +219,11 @@ func (t *talk) connection(s client.State) {
 	case client.Waiting:
 		t.mu.Lock()
 		shown := t.away
-		t.away = t.greeted
+		t.away = true
 		greeted := t.greeted
 		t.mu.Unlock()
 		switch {
-		case !greeted:
+		case !greeted && !shown:
 			t.screen.note("cannot connect: %s; trying again %s", clean(s.Err.Error()), brief(s.Retry))
 		case !shown:
 			t.screen.note("connection lost, trying again %s", brief(s.Retry))
@@ -252,7 +252,7 @@ func (t *talk) roomState(s client.RoomState) {
 	t.mu.Lock()
 	t.members = s.Members
 	first, back := !t.greeted, t.away
-	t.greeted, t.away, t.told = true, false, back && s.Missed > 0
+	t.greeted, t.away, t.told = true, false, !first && back && s.Missed > 0
 	name, prompt := clean(t.name), t.promptLocked()
 	t.mu.Unlock()
 	t.screen.prompt(prompt)
