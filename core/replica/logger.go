@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"net"
 	"slices"
+	"sync"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 )
@@ -18,6 +20,33 @@ type hcLog struct {
 	log  *slog.Logger
 	name string
 	args []any
+	told *told // nil: repetitions are not counted
+}
+
+// repeatEvery is how often raft may say the same of one shard above debug: of a
+// peer that is away it speaks several times a second.
+const repeatEvery = 30 * time.Second
+
+// told remembers when a message was logged last.
+type told struct {
+	mu sync.Mutex // guards the field below
+	at map[string]time.Time
+}
+
+// again reports whether msg was logged less than repeatEvery ago; if not, it
+// counts as logged now.
+func (t *told) again(msg string) bool {
+	if t == nil {
+		return false
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := time.Now()
+	if now.Sub(t.at[msg]) < repeatEvery {
+		return true
+	}
+	t.at[msg] = now
+	return false
 }
 
 var _ hclog.Logger = hcLog{}
@@ -31,7 +60,7 @@ func (l hcLog) Log(level hclog.Level, msg string, args ...any) {
 		to = slog.LevelWarn
 	case hclog.NoLevel, hclog.Trace, hclog.Debug, hclog.Info, hclog.Off:
 	}
-	if slices.Contains(routine, msg) || slices.ContainsFunc(args, parting) {
+	if slices.Contains(routine, msg) || slices.ContainsFunc(args, parting) || to > slog.LevelDebug && l.told.again(msg) {
 		to = slog.LevelDebug
 	}
 	if l.log.Enabled(context.Background(), to) {
@@ -40,11 +69,14 @@ func (l hcLog) Log(level hclog.Level, msg string, args ...any) {
 }
 
 // routine is what raft warns of although nothing is wrong: a new replica begins
-// with an empty log, and of an election the winner's line is enough.
+// with an empty log, one that starts asks for a vote first, leadership moves, and
+// of an election the winner's line is enough.
 var routine = []string{
 	"appendEntries rejected, sending older logs",
 	"failed to get previous log",
 	"heartbeat timeout reached, starting election",
+	"rejecting pre-vote request since we have a leader",
+	"peer has newer term, stopping replication",
 }
 
 // parting reports whether v is the error of a connection that was closed in

@@ -140,7 +140,7 @@ func (s *Shard) setPosition(p position) {
 
 func (s *Shard) startRaft() (err error) {
 	n := s.node
-	logger := hcLog{log: n.log, args: []any{"shard", s.id}}
+	logger := hcLog{log: n.log, args: []any{"shard", s.id}, told: &told{at: map[string]time.Time{}}}
 	s.layer = newStreamLayer(n, s.id)
 	s.trans = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Stream: s.layer, MaxPool: 3, Timeout: rpcTimeout, Logger: logger, MsgpackUseNewTimeFormat: true,
