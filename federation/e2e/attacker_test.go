@@ -17,9 +17,9 @@ import (
 	"github.com/barrage-im/barrage/protocol/wire"
 )
 
-// patience is how long an attacker waits for the outcome: longer than any limit
+// outlast is how long an attacker waits for the outcome: longer than any limit
 // of the edge.
-const patience = 30 * time.Second
+const outlast = 30 * time.Second
 
 // A socket is a connection below the protocol.
 type socket struct {
@@ -39,7 +39,7 @@ func dialSocket(t *testing.T, address string) *socket {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = nc.Close() })
-	_ = nc.SetDeadline(time.Now().Add(patience))
+	_ = nc.SetDeadline(time.Now().Add(outlast))
 	return &socket{t, nc}
 }
 
@@ -108,7 +108,7 @@ func (s *socket) next() *wire.ServerFrame {
 func (s *socket) ended(err error) *wire.ServerFrame {
 	s.t.Helper()
 	if errors.Is(err, context.DeadlineExceeded) || strings.Contains(err.Error(), "timeout") {
-		s.t.Fatalf("nothing came within %v", patience)
+		s.t.Fatalf("nothing came within %v", outlast)
 	}
 	return nil
 }
@@ -153,7 +153,8 @@ func webSocketFrame(first byte, payload string) []byte {
 	return append([]byte{first, 0x80 | byte(len(payload)), 0, 0, 0, 0}, payload...)
 }
 
-// closeStatus reads frames up to the server's close and returns its status.
+// closeStatus reads frames up to the server's close, returns its status and
+// closes too.
 func (s *socket) closeStatus() uint16 {
 	s.t.Helper()
 	for {
@@ -174,6 +175,7 @@ func (s *socket) closeStatus() uint16 {
 			s.t.Fatal(err)
 		}
 		if head[0] == 0x88 {
+			_ = s.Close()
 			return uint16(payload[0])<<8 | uint16(payload[1])
 		}
 	}
@@ -193,7 +195,7 @@ func dialCaller(t *testing.T, endpoint string, first *wire.ClientFrame) (*caller
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	_ = conn.SetReadDeadline(time.Now().Add(patience))
+	_ = conn.SetReadDeadline(time.Now().Add(outlast))
 	c := &caller{t: t, conn: conn}
 	return c, c.call(first)
 }
