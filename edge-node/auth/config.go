@@ -43,8 +43,8 @@ type Issuer struct {
 	JWKSURL  string   `yaml:"jwks_url" help:"URL of the issuer's JSON Web Key Set; https, or http on loopback"`
 	// JWKSAllow opens what the fetcher refuses to connect to otherwise.
 	JWKSAllow   []string      `yaml:"jwks_allow" help:"networks (CIDR) inside which jwks_url may be, besides public addresses, such as a cluster's services"`
-	JWKSRefresh time.Duration `yaml:"jwks_refresh" help:"how often jwks_url is fetched (default 15m)"`
-	JWKSMaxAge  time.Duration `yaml:"jwks_max_age" help:"how long its keys are used when it cannot be fetched (default 24h)"`
+	JWKSRefresh time.Duration `yaml:"jwks_refresh" help:"how often jwks_url is fetched; 0s stands for 15m"`
+	JWKSMaxAge  time.Duration `yaml:"jwks_max_age" help:"how long its keys are used when it cannot be fetched; 0s stands for 24h"`
 }
 
 // Default is a leeway and nobody to trust.
