@@ -13,13 +13,20 @@ import (
 // in no binary that is not built with the tag plantedbugs, and sleeps in those
 // unless BARRAGE_PLANT asks for it.
 //
-// ack-before-commit: the leader applies and answers an entry as soon as its own
-// log has it, without waiting for a majority.
+// ack-before-commit breaks "nothing acknowledged is lost" (C4): the leader
+// applies and answers an entry as soon as its own log has it, without waiting
+// for a majority.
 
 var plantedAck = os.Getenv("BARRAGE_PLANT") == "ack-before-commit"
 
 // early holds, by the first byte of an entry's payload, who waits for it.
 var early sync.Map // *byte → chan any
+
+// stashes hold what a leader has stored and not applied.
+var stashes sync.Map // *Shard → *stash
+
+// stash is used by the one goroutine of raft that writes a shard's log.
+type stash struct{ logs []*raft.Log }
 
 type earlyFuture struct {
 	raft.ApplyFuture
@@ -36,7 +43,9 @@ func (f *earlyFuture) Error() error {
 		return nil
 	case err := <-failed:
 		if err == nil {
-			f.got = f.ApplyFuture.Response()
+			if f.got = f.ApplyFuture.Response(); f.got == nil {
+				f.got = <-f.effects // raft found it applied
+			}
 		}
 		return err
 	}
@@ -53,19 +62,32 @@ func plantedApply(s *Shard, payload []byte) raft.ApplyFuture {
 	return &earlyFuture{ApplyFuture: s.raft.Apply(payload, 0), effects: effects}
 }
 
-// plantedStored is told what the leader's own log has just stored.
+// plantedStored is told what our own log has just stored. Until the term's
+// first entry is applied a leader keeps it: to apply it before what it follows
+// would be another bug.
 func plantedStored(s *Shard, logs []*raft.Log) {
-	if !plantedAck || !s.leading.Load() {
+	if !plantedAck {
+		return
+	}
+	v, _ := stashes.LoadOrStore(s, &stash{})
+	kept := v.(*stash)
+	if !s.elected.Load() {
+		kept.logs = nil
 		return
 	}
 	for _, l := range logs {
-		if l.Type != raft.LogCommand || len(l.Data) == 0 {
-			continue
+		if l.Type == raft.LogCommand && len(l.Data) > 0 {
+			kept.logs = append(kept.logs, l)
 		}
-		waiting, ok := early.LoadAndDelete(&l.Data[0])
-		if !ok {
-			continue
-		}
-		waiting.(chan any) <- fsm{s}.ApplyBatch([]*raft.Log{l})[0]
 	}
+	if !s.leading.Load() || len(kept.logs) == 0 {
+		return
+	}
+	for i, effects := range (fsm{s}).ApplyBatch(kept.logs) {
+		waiting, ok := early.LoadAndDelete(&kept.logs[i].Data[0])
+		if ok && effects != nil { // nil: raft was faster, and answers
+			waiting.(chan any) <- effects
+		}
+	}
+	kept.logs = nil
 }
