@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,8 +34,10 @@ type load struct {
 	members []*member
 
 	acked, sent atomic.Int64
-	stop        chan struct{}
+	options     loadOptions
+	stop        chan struct{} // nil while nobody publishes
 	publishers  sync.WaitGroup
+	behind      []string // who did not catch up at the end
 }
 
 // A member is one client in one room: it reads and publishes.
@@ -52,23 +55,32 @@ type loadOptions struct {
 	pause   time.Duration // between two messages of one publisher, on average
 	seed    uint64
 	prefix  string // of room and user names
+	// patience is how long readers may take to catch up at the end; 0: settle.
+	patience time.Duration
 }
 
 // startLoad joins everybody, then lets everybody publish until finish.
 func startLoad(t *testing.T, c *cluster, o loadOptions) *load {
 	t.Helper()
 	begin := time.Now()
-	l := &load{cluster: c, begin: begin, stop: make(chan struct{}), record: history.NewRecorder(func() int64 { return int64(time.Since(begin)) })}
+	l := &load{cluster: c, begin: begin, options: o, record: history.NewRecorder(func() int64 { return int64(time.Since(begin)) })}
 	for r := range o.rooms {
 		l.rooms = append(l.rooms, fmt.Sprintf("%sroom-%d", o.prefix, r))
 	}
 	t.Cleanup(l.close)
 	l.join(t, o)
-	for i, m := range l.members {
-		source := rand.New(rand.NewPCG(o.seed, uint64(i)))
-		l.publishers.Go(func() { l.publish(m, o.pause, source) })
-	}
+	l.resume()
 	return l
+}
+
+// resume lets everybody publish until quiesce.
+func (l *load) resume() {
+	stop := make(chan struct{})
+	l.stop = stop
+	for i, m := range l.members {
+		source := rand.New(rand.NewPCG(l.options.seed, uint64(i)))
+		l.publishers.Go(func() { l.publish(m, source, stop) })
+	}
 }
 
 func (l *load) join(t *testing.T, o loadOptions) {
@@ -142,21 +154,18 @@ func (l *load) enter(ctx context.Context, name, room string, i int) (*member, er
 
 // publish sends until told to stop. It pipelines, and retries blindly under
 // the same key whatever has become of the attempt before.
-func (l *load) publish(m *member, pause time.Duration, source *rand.Rand) {
+func (l *load) publish(m *member, source *rand.Rand, stop <-chan struct{}) {
 	ctx := context.Background()
 	var answers sync.WaitGroup
 	defer answers.Wait()
 	for {
 		select {
-		case <-l.stop:
+		case <-stop:
 			return
-		case <-time.After(time.Duration(source.ExpFloat64() * float64(pause))):
+		case <-time.After(time.Duration(source.ExpFloat64() * float64(l.options.pause))):
 		}
-		m.count++
-		id := fmt.Sprintf("%s/%d", m.name, m.count)
-		msg := client.Message{Key: id, Kind: "chat", Text: id}
-		l.record.Add(history.Event{Kind: history.Send, Client: m.name, Room: m.room, User: m.name, Key: id, ID: id})
-		l.sent.Add(1)
+		msg := l.next(m)
+		id := msg.Key
 		answers.Add(1)
 		err := m.in.PublishAsync(msg, func(ack client.Ack, err error) {
 			if errors.Is(err, client.ErrOutcomeUnknown) {
@@ -174,6 +183,15 @@ func (l *load) publish(m *member, pause time.Duration, source *rand.Rand) {
 			answers.Done()
 		}
 	}
+}
+
+// next makes a member's next message, and records that it is sent.
+func (l *load) next(m *member) client.Message {
+	m.count++
+	id := fmt.Sprintf("%s/%d", m.name, m.count)
+	l.record.Add(history.Event{Kind: history.Send, Client: m.name, Room: m.room, User: m.name, Key: id, ID: id})
+	l.sent.Add(1)
+	return client.Message{Key: id, Kind: "chat", Text: id}
 }
 
 func (l *load) settle(m *member, id string, ack client.Ack, err error) {
@@ -195,7 +213,11 @@ func (l *load) settle(m *member, id string, ack client.Ack, err error) {
 // quiesce stops the publishers and waits for their last answers.
 func (l *load) quiesce(t *testing.T) {
 	t.Helper()
+	if l.stop == nil {
+		return
+	}
 	close(l.stop)
+	l.stop = nil
 	done := make(chan struct{})
 	go func() { l.publishers.Wait(); close(done) }()
 	select {
@@ -205,55 +227,82 @@ func (l *load) quiesce(t *testing.T) {
 	}
 }
 
-// finish lets everybody catch up, reads the final logs, and checks.
+// finish checks what everybody saw, and keeps it when something is wrong.
 func (l *load) finish(t *testing.T) *history.Report {
 	t.Helper()
-	l.quiesce(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 2*settle)
-	defer cancel()
-	l.catchUp(t, ctx)
-	for i, room := range l.rooms {
-		l.readLog(t, ctx, l.members[i%len(l.members)].conn, room)
-	}
-	events := l.record.Events()
+	events := l.complete(t)
 	report := history.Check(events)
 	t.Logf("%d messages sent, %d acknowledged, %d events; %s", l.sent.Load(), l.acked.Load(), len(events), report)
+	if len(l.behind) > 0 {
+		t.Errorf("who never came to the end of the log: %v", l.behind)
+	}
 	if !report.OK() {
 		l.keep(t, events)
 	}
 	return report
 }
 
-// catchUp waits until every member has the head of its room.
-func (l *load) catchUp(t *testing.T, ctx context.Context) {
+// complete lets everybody catch up, reads the final logs, and returns the
+// history.
+func (l *load) complete(t *testing.T) []history.Event {
+	t.Helper()
+	l.quiesce(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*settle)
+	defer cancel()
+	heads := l.lastWords(t, ctx)
+	l.catchUp(t, heads)
+	for i, room := range l.rooms {
+		l.readLog(t, ctx, l.members[i%len(l.members)].conn, room, heads[room])
+	}
+	return l.record.Events()
+}
+
+// lastWords publishes one more message in every room and returns its seq: the
+// heads of the logs, which nobody can be asked for, since replicas may lag.
+func (l *load) lastWords(t *testing.T, ctx context.Context) map[string]uint64 {
 	t.Helper()
 	heads := map[string]uint64{}
 	for i, room := range l.rooms {
-		in := l.members[i%len(l.members)].conn
-		l.cluster.eventually(t, ctx, "read the head of "+room, func() error {
-			page, err := in.History(ctx, room, client.HistoryOptions{Limit: 1, Reverse: true})
-			heads[room] = page.Head
+		m := l.members[i]
+		msg := l.next(m)
+		l.cluster.eventually(t, ctx, "publish the last words in "+room, func() error {
+			ack, err := m.in.Publish(ctx, msg)
+			if err == nil {
+				l.settle(m, msg.Key, ack, nil)
+				heads[room] = ack.Seq
+			}
 			return err
 		})
 	}
+	return heads
+}
+
+// catchUp gives every member time to come to the head of its room.
+func (l *load) catchUp(t *testing.T, heads map[string]uint64) {
+	t.Helper()
+	deadline := time.Now().Add(cmp.Or(l.options.patience, settle))
 	for _, m := range l.members {
-		l.cluster.eventually(t, ctx, m.name+" catches up", func() error {
-			if at := m.in.Position(); at.Seq < heads[m.room] {
-				return fmt.Errorf("it is at %d, the head of %s is %d; state %+v", at.Seq, m.room, heads[m.room], m.conn.State())
-			}
-			return nil
-		})
+		for m.in.Position().Seq < heads[m.room] && time.Now().Before(deadline) {
+			time.Sleep(20 * time.Millisecond) // real processes, real time
+		}
+		if at := m.in.Position(); at.Seq < heads[m.room] {
+			l.behind = append(l.behind, fmt.Sprintf("%s (at %d of %d, %+v)", m.name, at.Seq, heads[m.room], m.conn.State()))
+		}
 		l.record.Add(history.Event{Kind: history.End, Client: m.name, Room: m.room})
 	}
 }
 
-func (l *load) readLog(t *testing.T, ctx context.Context, conn *client.Client, room string) {
+// readLog reads a room's history from a replica that has come to head.
+func (l *load) readLog(t *testing.T, ctx context.Context, conn *client.Client, room string, head uint64) {
 	t.Helper()
 	from := uint64(1)
 	for {
 		var page client.Page
 		l.cluster.eventually(t, ctx, fmt.Sprintf("read %s from %d", room, from), func() (err error) {
 			page, err = conn.History(ctx, room, client.HistoryOptions{From: from, Limit: protocol.MaxHistory})
+			if err == nil && page.Head < head {
+				err = fmt.Errorf("the replica is at %d, the head is %d", page.Head, head)
+			}
 			return err
 		})
 		if from == 1 {
