@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -217,6 +218,9 @@ func (o operatorService) TransferLeader(ctx context.Context, req *rpc.TransferLe
 	shard := s.node.Shard(req.GetShard())
 	if shard == nil {
 		return refusal(protocol.NotFound, "there is no shard of this number"), nil
+	}
+	if id, _, ok := shard.Leader(); ok && id == req.GetNode() {
+		return refusal(protocol.BadArgument, fmt.Sprintf("%s leads shard %d already", id, req.GetShard())), nil
 	}
 	if shard.IsLeader() {
 		ctx, cancel := context.WithTimeout(ctx, memberTimeout)
