@@ -25,6 +25,10 @@ func Explain(err error, server string) error {
 		for _, layer := range []string{`connection error: desc = "`, "transport: ", "Error while dialing: "} {
 			detail = strings.TrimPrefix(detail, layer)
 		}
+		if why, ok := strings.CutPrefix(detail, "authentication handshake failed: "); ok {
+			why, _, _ = strings.Cut(why, " (possibly because of") // what Go guesses
+			return fmt.Errorf("core node %s and the certificate of --tls do not go together: %s. Are both of the same authority, and is --server a core node's port?", server, why)
+		}
 		return fmt.Errorf("core node %s cannot be reached: %s. Does it run there? Name another one with --server", server, detail)
 	case codes.DeadlineExceeded:
 		return fmt.Errorf("core node %s did not answer in time. Has its shard a leader? See barrage core status; --timeout waits longer", server)
