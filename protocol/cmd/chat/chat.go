@@ -64,6 +64,9 @@ func run(ctx context.Context, o options, dialer client.Dialer, in io.Reader, out
 	if o.Name != "" && (o.Token != "" || o.TokenFile != "") {
 		return ops.Usagef("chat: the token says who you are; leave --name out")
 	}
+	if _, err := o.token(ctx); err != nil { // later it would be tried again and again
+		return fmt.Errorf("--token-file: %w", err)
+	}
 	scr, err := newScreen(in, out, o.Plain)
 	if err != nil {
 		return err
