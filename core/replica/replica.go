@@ -129,6 +129,14 @@ type hooks struct {
 	failAt  func(step string) error     // at the steps of installing a snapshot
 	statfs  func() (free, total uint64) // instead of asking the file system
 	request int64                       // instead of maxRequest
+	stall   time.Duration               // instead of maxStall
+}
+
+func (h *hooks) requestStall() time.Duration {
+	if h.stall != 0 {
+		return h.stall
+	}
+	return maxStall
 }
 
 func (h *hooks) requestBound() int64 {

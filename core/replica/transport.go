@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"sync"
 	"time"
 
@@ -56,6 +57,10 @@ var errRequestTooLarge = errors.New("raft request too large")
 // snapshot store bounds it by the free space.
 const rpcInstallSnapshot = 2
 
+// maxStall is how long a request that has begun may bring nothing more: what a
+// peer waits for an answer.
+const maxStall = rpcTimeout
+
 func (c *raftConn) Read(p []byte) (int, error) {
 	if !c.in {
 		return c.Conn.Read(p)
@@ -64,7 +69,19 @@ func (c *raftConn) Read(p []byte) (int, error) {
 		c.layer.node.metrics.conns.WithLabelValues("request_too_large").Inc()
 		return 0, errRequestTooLarge
 	}
+	// Raft reads a snapshot on the goroutine that does everything else: a peer
+	// that stops in the middle of one must not stop the shard.
+	var until time.Time
+	if !c.fresh {
+		until = time.Now().Add(c.layer.node.cfg.hooks.requestStall())
+	}
+	if err := c.Conn.SetReadDeadline(until); err != nil {
+		return 0, err
+	}
 	n, err := c.r.Read(p)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		c.layer.node.metrics.conns.WithLabelValues("stalled").Inc()
+	}
 	if n > 0 {
 		if c.fresh && p[0] == rpcInstallSnapshot {
 			c.budget = 1<<63 - 1
