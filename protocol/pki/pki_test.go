@@ -89,6 +89,17 @@ func TestStrangersAreRefused(t *testing.T) {
 		{"client of an impostor", credentials(t, impostor, Edge, "e1").ClientConfig(Core), core.ServerConfig()},
 		{"client with a foreign cluster name", credentials(t, sameKeyOtherCluster, Edge, "e1").ClientConfig(Core), core.ServerConfig()},
 		{"client without certificate", &tls.Config{InsecureSkipVerify: true}, core.ServerConfig()},
+		{"client whose certificate has expired", func() *tls.Config {
+			old, err := ca.Issue(Edge, "e1", nil, -time.Second)
+			if err != nil {
+				t.Fatal(err)
+			}
+			pair, err := tls.X509KeyPair(old.Cert, old.Key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return &tls.Config{InsecureSkipVerify: true, Certificates: []tls.Certificate{pair}}
+		}(), core.ServerConfig()},
 		{"client of TLS 1.2", func() *tls.Config {
 			c := edge.ClientConfig(Core)
 			c.MinVersion, c.MaxVersion = tls.VersionTLS12, tls.VersionTLS12
