@@ -24,8 +24,8 @@ const (
 	// flight: about what an answer takes to its publisher and the next publish
 	// takes back. Without it every other entry holds only the first to come.
 	gatherFor = time.Millisecond
-	// busyBytes in an entry, some twenty chat messages, make a shard busy.
-	busyBytes = 4 << 10
+	// busyBytes in an entry, half a dozen chat messages, make a shard busy.
+	busyBytes = 1 << 10
 	// quietFor is how long nothing is proposed before followers of a busy shard
 	// are told of the last commit by an entry of its own.
 	quietFor = 2 * time.Millisecond
