@@ -17,10 +17,14 @@ func TestExplainSaysWhatToDo(t *testing.T) {
 		err  error
 		want string
 	}{
-		{status.Error(codes.Unavailable, `connection error: desc = "transport: Error while dialing: dial tcp 127.0.0.1:1: connect: connection refused"`),
-			"core node c:1 cannot be reached: dial tcp 127.0.0.1:1: connect: connection refused. Does it run there?"},
-		{status.Error(codes.Unavailable, `connection error: desc = "transport: authentication handshake failed: tls: first record does not look like a TLS handshake"`),
-			"do not go together: tls: first record does not look like a TLS handshake. Are both"},
+		{
+			status.Error(codes.Unavailable, `connection error: desc = "transport: Error while dialing: dial tcp 127.0.0.1:1: connect: connection refused"`),
+			"core node c:1 cannot be reached: dial tcp 127.0.0.1:1: connect: connection refused. Does it run there?",
+		},
+		{
+			status.Error(codes.Unavailable, `connection error: desc = "transport: authentication handshake failed: tls: first record does not look like a TLS handshake"`),
+			"do not go together: tls: first record does not look like a TLS handshake. Are both",
+		},
 		{status.Error(codes.PermissionDenied, "edge e1 may not call X"), "role operator"},
 		{status.Error(codes.DeadlineExceeded, "context deadline exceeded"), "--timeout"},
 		{status.Error(codes.Internal, "odd"), "core node c:1: odd"},
