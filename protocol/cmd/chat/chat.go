@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"os/user"
+	"slices"
 	"strings"
 	"time"
 
@@ -63,6 +64,12 @@ func run(ctx context.Context, o options, dialer client.Dialer, in io.Reader, out
 	}
 	if o.Name != "" && (o.Token != "" || o.TokenFile != "") {
 		return ops.Usagef("chat: the token says who you are; leave --name out")
+	}
+	for server := range strings.SplitSeq(strings.ReplaceAll(o.Server, " ", ""), ",") {
+		scheme, host, _ := strings.Cut(server, "://")
+		if !slices.Contains([]string{"ws", "wss", "tcp", "tcps"}, scheme) || host == "" {
+			return ops.Usagef("--server %q: begin with ws://, wss://, tcp:// or tcps://", server)
+		}
 	}
 	if _, err := o.token(ctx); err != nil { // later it would be tried again and again
 		return fmt.Errorf("--token-file: %w", err)

@@ -225,7 +225,7 @@ func TestTokensAndNames(t *testing.T) {
 	if got, err := (options{}).token(ctx); err != nil || !strings.HasPrefix(got, "anonymous:") {
 		t.Errorf("token %q, %v, want the OS user's name", got, err)
 	}
-	for _, args := range [][]string{{"--name", "x", "--token", "y"}, {"--token", "x", "--token-file", "y"}, {"two", "rooms"}, {"--nonsense"}} {
+	for _, args := range [][]string{{"--name", "x", "--token", "y"}, {"--token", "x", "--token-file", "y"}, {"two", "rooms"}, {"--nonsense"}, {"--server", "foo"}} {
 		if err := Run(ctx, args, strings.NewReader(""), io.Discard); err == nil {
 			t.Errorf("%v should be refused", args)
 		}
