@@ -26,6 +26,7 @@ const alpnRaft = "barrage-raft/1"
 // Whoever comes to a core node's port without proof of who it is, or speaks
 // what its role may not, is turned away and counted; the room goes on.
 func TestHostilePeers(t *testing.T) {
+	t.Parallel() // with the other hostile tests, each with a target of its own
 	g := startTarget(t)
 	generous(t, g)
 	core := g.cores[0]

@@ -181,6 +181,7 @@ var quickAttacks = []attack{
 // Whatever a stranger does to a connection ends with a code, within bounds and
 // counted, and those who talk meanwhile do not notice.
 func TestHostileConnections(t *testing.T) {
+	t.Parallel() // with the other hostile tests, each with a target of its own
 	g := startTarget(t)
 	generous(t, g)
 	everybody := g.startBystander(t)

@@ -122,6 +122,7 @@ func refusedAs(name string) string {
 // Whatever users try beyond what they may, each gets an answer that says what
 // is wrong, and nobody else notices.
 func TestHostileUsers(t *testing.T) {
+	t.Parallel() // with the other hostile tests, each with a target of its own
 	g := startTarget(t)
 	g.setPolicies(t,
 		&rpc.Policy{Pattern: "crowded", PublishRate: 20, PublishBurst: 20, UserRate: 1000, UserBurst: 1000},
