@@ -72,13 +72,13 @@ func (d *diskGuard) look() (stop bool) {
 	}
 	refuse := below(l.RefuseFraction, l.RefuseBytes)
 	if refuse != d.refuse.Load() {
-		d.refuse.Store(refuse)
 		if refuse {
+			_ = os.Remove(filepath.Join(d.node.cfg.Dir, ballastFile)) // there may be none; whoever is refused finds it gone
 			d.node.log.Error("disk nearly full: proposals are refused", "free", free, "total", total)
-			_ = os.Remove(filepath.Join(d.node.cfg.Dir, ballastFile)) // there may be none
 		} else {
 			d.node.log.Info("disk has space again", "free", free, "total", total)
 		}
+		d.refuse.Store(refuse)
 	}
 	return below(l.StopFraction, l.StopBytes)
 }
