@@ -16,14 +16,19 @@ const (
 	// entries and 80 ms between regions, 26 MB/s and shard.
 	maxInFlight = 32
 	// closeAfter is when an entry is proposed although others are in flight and
-	// it is not full. Above the time of a commit within a region, so that there
-	// entries are as full as can be; far below that of one between regions, where
-	// waiting for the one before would double what a publish takes.
+	// it is not full, where a commit takes farCommit or more at best: between
+	// regions, waiting for the one before would double what a publish takes.
 	closeAfter = 5 * time.Millisecond
-	// gatherFor is how long a busy shard waits for more when nothing is in
-	// flight: about what an answer takes to its publisher and the next publish
-	// takes back. Without it every other entry holds only the first to come.
-	gatherFor = time.Millisecond
+	// closeNear is the same within a region, where waiting for the one before
+	// fills the entry: only a commit that takes unusually long is overtaken.
+	closeNear = 25 * time.Millisecond
+	farCommit = 10 * time.Millisecond
+	// A busy shard waits for more, after the answers of the entry before have
+	// left, for half the time that a commit takes, within these bounds: what they
+	// take to their publishers and the next publishes take back. Without it every
+	// other entry holds only the first to come.
+	gatherMin = time.Millisecond
+	gatherMax = 5 * time.Millisecond
 	// busyBytes in an entry, half a dozen chat messages, make a shard busy.
 	busyBytes = 1 << 10
 	// quietFor is how long nothing is proposed before followers of a busy shard

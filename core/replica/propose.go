@@ -10,9 +10,11 @@ import (
 
 // A proposer packs sections into entries (group commit). An entry is proposed
 // at once when entryBytes wait, or when none is in flight and the shard was
-// idle; a busy shard gathers for gatherFor first, so that those whose answers
-// have just left come along; while others are in flight it is proposed
-// closeAfter behind the one before. Its two goroutines live from start to wait.
+// idle. A busy shard gathers, for half the time that a commit takes, so that
+// those whose answers have just left come along. While others are in flight an
+// entry is proposed closeAfter behind the one before where a majority is far
+// away, and waits for them where it is near. Its two goroutines live from start
+// to wait.
 type proposer struct {
 	shard *Shard
 
@@ -23,12 +25,14 @@ type proposer struct {
 	inFlight int // entries proposed and not answered
 	leading  bool
 	closed   bool
-	last     time.Time   // when an entry was last proposed
-	opened   time.Time   // when queue got its first section
-	busy     bool        // the last entry held busyBytes or more
-	tellAt   time.Time   // when followers are to be told of the last commit; zero: they know, or will with the next entry
-	timer    *time.Timer // wakes propose when a wait ends
-	armed    bool        // timer runs
+	last     time.Time     // when an entry was last proposed
+	busy     bool          // the last entry held busyBytes or more
+	ended    time.Time     // when the last entry was answered
+	pace     time.Duration // how long a commit takes, smoothed
+	floor    time.Duration // how long it takes at best, slowly forgotten
+	tellAt   time.Time     // when followers are to be told of the last commit; zero: they know, or will with the next entry
+	timer    *time.Timer   // wakes propose when a wait ends
+	armed    bool          // timer runs
 
 	lastTime int64 // of the last entry; owned by propose
 
@@ -120,9 +124,6 @@ func (p *proposer) submit(sec section) error {
 	case p.bytes+len(sec.bytes) > maxPending:
 		return ErrOverloaded
 	}
-	if len(p.queue) == 0 {
-		p.opened = time.Now()
-	}
 	p.queue = append(p.queue, sec)
 	p.grow(len(sec.bytes))
 	p.look()
@@ -140,12 +141,23 @@ func (p *proposer) due() time.Duration {
 	switch {
 	case p.bytes >= entryBytes:
 		return 0
+	case p.inFlight > 0 && p.floor < farCommit:
+		return max(0, closeNear-time.Since(p.last))
 	case p.inFlight > 0:
 		return max(0, closeAfter-time.Since(p.last))
 	case p.busy:
-		return max(0, gatherFor-time.Since(p.opened))
+		return max(0, min(max(p.pace/2, gatherMin), gatherMax)-time.Since(p.ended))
 	}
 	return 0
+}
+
+// committed keeps how long commits take.
+func (p *proposer) committed(took time.Duration) {
+	p.ended = time.Now()
+	p.pace += (took - p.pace) / 8
+	if p.floor += p.floor / 256; took < p.floor || p.floor == 0 {
+		p.floor = took
+	}
 }
 
 // ready says whether an entry should be proposed now.
@@ -248,7 +260,6 @@ func (p *proposer) next() ([]section, bool) {
 	p.grow(-size)
 	p.inFlight++
 	p.last = time.Now()
-	p.opened = p.last // of what is left
 	p.busy = size >= busyBytes
 	return take, true
 }
@@ -295,12 +306,14 @@ func (p *proposer) finish() {
 	for pr := range p.flight {
 		err := outcome(pr.future)
 		s.transferSeen(err)
+		took := time.Since(pr.began)
 		if err == nil {
-			s.metrics.commit.Observe(time.Since(pr.began).Seconds())
+			s.metrics.commit.Observe(took.Seconds())
 		}
 		peers := s.hasPeers()
 		p.mu.Lock()
 		p.inFlight--
+		p.committed(took)
 		if err == nil && peers && p.quiet() {
 			p.tellAt = time.Now()
 			if p.busy {

@@ -21,7 +21,7 @@ const (
 	// eagerProposals may be in flight before the next one waits to be filled.
 	eagerProposals = 2
 	// fillTime is how long a proposal waits for more when others are in flight.
-	fillTime = 3 * time.Millisecond
+	fillTime = time.Millisecond
 	// opOverhead is what an op costs beside its bytes.
 	opOverhead = 160
 )

@@ -39,8 +39,8 @@ func next(addr string, n int) (string, error) {
 }
 
 // listen opens a listener, and names the flag to change when it cannot.
-func listen(addr, flag string) (net.Listener, error) {
-	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", addr)
+func listen(ctx context.Context, addr, flag string) (net.Listener, error) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return nil, fmt.Errorf("%s is in use by another program: choose another address with %s (port 0 takes a free one)", addr, flag)
@@ -52,8 +52,8 @@ func listen(addr, flag string) (net.Listener, error) {
 
 // free makes sure that an address can be listened on, so that the error can
 // name the flag to change.
-func free(addr, flag string) error {
-	listener, err := listen(addr, flag)
+func free(ctx context.Context, addr, flag string) error {
+	listener, err := listen(ctx, addr, flag)
 	if err != nil {
 		return err
 	}

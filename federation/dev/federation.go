@@ -58,7 +58,7 @@ func start(ctx context.Context, cfg Config, ca *pki.CA, log *slog.Logger) (_ *fe
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
 	for i, region := range cfg.regions() {
-		if err := f.place(i, region); err != nil {
+		if err := f.place(ctx, i, region); err != nil {
 			return nil, err
 		}
 	}
@@ -98,7 +98,7 @@ func start(ctx context.Context, cfg Config, ca *pki.CA, log *slog.Logger) (_ *fe
 
 // place finds the addresses of a region. The core node's stays the same over
 // restarts, since the cluster knows the node by it.
-func (f *federation) place(i int, region string) error {
+func (f *federation) place(ctx context.Context, i int, region string) error {
 	s := &site{region: region}
 	var err error
 	if s.http, err = next(f.cfg.HTTP, i*portStep); err != nil {
@@ -108,7 +108,7 @@ func (f *federation) place(i int, region string) error {
 		return ops.Usagef("--tcp: %w", err)
 	}
 	for flag, addr := range map[string]string{"--http": s.http, "--tcp": s.tcp} {
-		if err := free(addr, flag); err != nil {
+		if err := free(ctx, addr, flag); err != nil {
 			return err
 		}
 	}
@@ -117,7 +117,7 @@ func (f *federation) place(i int, region string) error {
 	if text, err := os.ReadFile(known); err == nil {
 		address = strings.TrimSpace(string(text))
 	}
-	if s.listener, err = listen(address, "--data"); err != nil {
+	if s.listener, err = listen(ctx, address, "--data"); err != nil {
 		return fmt.Errorf("core node of %s: %w", region, err)
 	}
 	s.address = s.listener.Addr().String()

@@ -18,8 +18,8 @@ func Explain(err error, server string) error {
 		return err
 	}
 	detail := st.Message()
-	switch code := st.Code(); {
-	case code == codes.Unavailable:
+	switch st.Code() { //nolint:exhaustive // the others say enough themselves
+	case codes.Unavailable:
 		// gRPC wraps what the network said into two layers of its own.
 		detail = strings.TrimSuffix(detail, `"`)
 		for _, layer := range []string{`connection error: desc = "`, "transport: ", "Error while dialing: "} {
@@ -30,13 +30,13 @@ func Explain(err error, server string) error {
 			return fmt.Errorf("core node %s and the certificate of --tls do not go together: %s. Are both of the same authority, and is --server a core node's port?", server, why)
 		}
 		return fmt.Errorf("core node %s cannot be reached: %s. Does it run there? Name another one with --server", server, detail)
-	case code == codes.DeadlineExceeded:
+	case codes.DeadlineExceeded:
 		return fmt.Errorf("core node %s did not answer in time. Has its shard a leader? See barrage core status; --timeout waits longer", server)
-	case code == codes.PermissionDenied, code == codes.Unauthenticated:
+	case codes.PermissionDenied, codes.Unauthenticated:
 		return fmt.Errorf("refused: %s. These commands need a certificate of role operator (--tls)", detail)
-	case code == codes.Unimplemented:
+	case codes.Unimplemented:
 		return fmt.Errorf("core node %s does not know this call: it runs an older version", server)
-	case code == codes.Canceled:
+	case codes.Canceled:
 		return errors.New("interrupted")
 	}
 	return fmt.Errorf("core node %s: %s", server, detail)
