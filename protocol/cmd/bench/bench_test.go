@@ -106,7 +106,7 @@ func bench(t *testing.T, service *clienttest.Server, args string) (Report, error
 }
 
 func TestFanoutAccountsForEveryDelivery(t *testing.T) {
-	report, err := bench(t, clienttest.New(), "fanout --rooms 3 --members 20 --rate 50 --warmup 100ms --duration 400ms")
+	report, err := bench(t, clienttest.New(), "fanout --rooms 3 --members 20 --rate 50 --warmup 600ms --duration 400ms")
 	if err != nil {
 		t.Fatal(err)
 	}
