@@ -126,10 +126,9 @@ func TestSendNeverBlocksAndAStalledConnectionIsClosed(t *testing.T) {
 	everyTransport(t, Options{WriteStall: 200 * time.Millisecond, CloseWait: 100 * time.Millisecond}, func(t *testing.T, r *rig) {
 		_, s := r.connect(t)
 		image := s.conn.Info().Format.AppendImage(nil, make([]byte, 32<<20)) // more than any socket buffer
-		begin := time.Now()
-		first, second := s.conn.Send(image), s.conn.Send(image)
-		if first != nil || !errors.Is(second, ErrBusy) || time.Since(begin) > time.Second {
-			t.Errorf("sends returned %v and %v after %s", first, second, time.Since(begin))
+		// Nobody reads: a Send that blocked would end with the stall, and an error.
+		if first, second := s.conn.Send(image), s.conn.Send(image); first != nil || !errors.Is(second, ErrBusy) {
+			t.Errorf("sends returned %v and %v", first, second)
 		}
 		if err := wait(t, "the stall limit", s.closed); !errors.Is(err, &protocol.Error{Code: protocol.CloseSlow}) {
 			t.Errorf("closed with %v", err)
