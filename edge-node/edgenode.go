@@ -151,6 +151,9 @@ func Start(ctx context.Context, cfg Config, opts Options) (_ *Edge, err error) {
 	if e.verifier, err = auth.New(cfg.Auth, opts.Log); err != nil {
 		return nil, fmt.Errorf("tokens: %w", err)
 	}
+	if !cfg.Anonymous && !cfg.Auth.Configured() {
+		opts.Log.Warn("no token issuer is configured, see auth.keys; everybody will be refused")
+	}
 	if err := opts.Registry.Register(e.verifier.Collector()); err != nil {
 		return nil, fmt.Errorf("register metrics: %w", err)
 	}

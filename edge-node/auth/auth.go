@@ -88,9 +88,6 @@ func newVerifier(cfg Config, log *slog.Logger, now func() time.Time) (*Verifier,
 	}
 	v.parser = jwt.NewParser(options...)
 	all := cfg.all()
-	if len(all) == 0 {
-		log.Warn("no token issuer is configured; every token will be refused")
-	}
 	// Files first: a mistake in one must not leave a fetching goroutine behind.
 	for _, c := range all {
 		fixed, err := c.load(log)

@@ -50,6 +50,9 @@ type Issuer struct {
 // Default is a leeway and nobody to trust.
 func Default() Config { return Config{Leeway: DefaultLeeway} }
 
+// Configured says whether anybody's tokens are accepted.
+func (c Config) Configured() bool { return len(c.all()) > 0 }
+
 func (c Config) all() []Issuer {
 	if c.hasKeys() {
 		return append([]Issuer{c.Issuer}, c.Issuers...)
