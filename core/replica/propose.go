@@ -313,7 +313,9 @@ func (p *proposer) finish() {
 		peers := s.hasPeers()
 		p.mu.Lock()
 		p.inFlight--
-		p.committed(took)
+		if err == nil { // a failure at once says nothing of how far the others are
+			p.committed(took)
+		}
 		if err == nil && peers && p.quiet() {
 			p.tellAt = time.Now()
 			if p.busy {

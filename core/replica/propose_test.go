@@ -1,0 +1,32 @@
+package replica
+
+import (
+	"testing"
+	"time"
+)
+
+// Whether a majority is near decides if an entry waits for the one in flight.
+func TestAnEntryWaitsForTheOneInFlightOnlyWhereAMajorityIsNear(t *testing.T) {
+	for _, c := range []struct {
+		name        string
+		commit      time.Duration
+		least, most time.Duration
+	}{
+		{"within a region", 2 * time.Millisecond, closeAfter + time.Millisecond, closeNear},
+		{"between regions", 80 * time.Millisecond, 0, closeAfter},
+	} {
+		p := &proposer{}
+		for range 20 {
+			p.committed(c.commit)
+		}
+		p.inFlight, p.last = 1, time.Now().Add(time.Minute) // as if proposed later: no time has passed
+		due := p.due() - time.Until(p.last)
+		if due < c.least || due > c.most+time.Millisecond {
+			t.Errorf("%s: the next entry is due in %s; want %s to %s", c.name, due, c.least, c.most)
+		}
+		p.bytes = entryBytes
+		if p.due() != 0 {
+			t.Errorf("%s: a full entry waits", c.name)
+		}
+	}
+}
