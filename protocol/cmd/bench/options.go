@@ -28,6 +28,7 @@ type options struct {
 	rate        float64
 	size        int
 	outstanding int
+	readBack    bool
 	duration    time.Duration
 	warmup      time.Duration
 	drain       time.Duration
@@ -79,6 +80,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags.Float64Var(&o.rate, "rate", o.rate, "messages per second and room (fanout, storm)")
 	flags.IntVar(&o.size, "size", o.size, "bytes of a message's text")
 	flags.IntVar(&o.outstanding, "outstanding", o.outstanding, "messages without an answer, over all publishers (publish)")
+	flags.BoolVar(&o.readBack, "read-back", false, "publishers read the history after the load instead of listening meanwhile; the rooms' policy must retain all of it (publish)")
 	flags.DurationVar(&o.duration, "duration", o.duration, "how long to measure")
 	flags.DurationVar(&o.warmup, "warmup", o.warmup, "how long to load before measuring")
 	flags.DurationVar(&o.drain, "drain", o.drain, "how long to wait for what is still on its way at the end")
@@ -161,6 +163,8 @@ func (o *options) check() error {
 		return fmt.Errorf("--size %d: between %d and %d, since every message carries a marker", o.size, ledger.MarkerSize, protocol.MaxMessage)
 	case o.rooms*o.publishers > 0xffff:
 		return fmt.Errorf("%d publishers: at most %d", o.rooms*o.publishers, 0xffff)
+	case o.readBack && (o.mode != "publish" || o.members > 0):
+		return fmt.Errorf("--read-back: only publish without --members can read after the load")
 	case o.token != "" && o.tokenKey != "":
 		return fmt.Errorf("--token and --token-key: give one of them")
 	}

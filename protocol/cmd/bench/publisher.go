@@ -21,14 +21,16 @@ const dialTimeout = 15 * time.Second
 // publishTimeout bounds a publish, retries included.
 const publishTimeout = 30 * time.Second
 
-// A publisher sends to one room through the real SDK, and is a member of it.
+// A publisher sends to one room through the real SDK, and is a member of it
+// unless it is to --read-back.
 type publisher struct {
-	run   *run
-	id    int // in the ledger
-	room  *client.Room
-	track *ledger.Track
-	text  []byte // scratch of send
-	batch []ledger.Delivery
+	run    *run
+	id     int // in the ledger
+	name   string
+	client *client.Client
+	track  *ledger.Track
+	text   []byte // scratch of send
+	batch  []ledger.Delivery
 }
 
 // openClient connects a client and joins it to the rooms of its publishers.
@@ -51,10 +53,33 @@ func (r *run) openClient(ctx context.Context, n int, rooms []string, publishers 
 	}
 	r.clients = append(r.clients, c)
 	for i, p := range publishers {
-		p.room, err = c.Join(ctx, rooms[i], client.JoinOptions{}, client.Events{OnMessages: p.receive, OnGap: p.gap})
-		if err != nil {
-			return fmt.Errorf("join publisher %d to %s: %w", n, rooms[i], err)
+		p.client, p.name = c, rooms[i]
+		if r.opt.readBack {
+			continue
 		}
+		if _, err := c.Join(ctx, p.name, client.JoinOptions{}, client.Events{OnMessages: p.receive, OnGap: p.gap}); err != nil {
+			return fmt.Errorf("join publisher %d to %s: %w", n, p.name, err)
+		}
+	}
+	return nil
+}
+
+// readAll receives all that the room's history holds.
+func (p *publisher) readAll(ctx context.Context) error {
+	for next, more := uint64(1), true; more; {
+		page, err := p.client.History(ctx, p.name, client.HistoryOptions{From: next, Limit: protocol.MaxHistory})
+		if e := (*protocol.Error)(nil); errors.As(err, &e) && e.Code.Temporary() {
+			if err := wait(ctx, time.Duration(e.RetryAfter)*time.Millisecond); err != nil {
+				return err
+			}
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("read back %s from %d: %w", p.name, next, err)
+		}
+		p.receive(page.Messages)
+		more = page.More && len(page.Messages) > 0
+		next += uint64(len(page.Messages))
 	}
 	return nil
 }
@@ -66,6 +91,9 @@ func (p *publisher) receive(messages []client.Message) {
 		var known bool
 		if d.Publisher, d.N, d.Sent, known = ledger.ParseMarker([]byte(m.Text)); !known {
 			d.Publisher = -1
+		}
+		if p.run.opt.readBack {
+			d.Sent = 0 // when it was read says nothing of how fast it came
 		}
 		p.batch = append(p.batch, d)
 	}
@@ -85,7 +113,7 @@ func (p *publisher) send(due int64, done func()) {
 			done()
 		}
 	}
-	if err := p.room.PublishAsync(client.Message{Text: string(p.text)}, answered); err != nil {
+	if err := p.client.PublishAsync(p.name, client.Message{Text: string(p.text)}, answered); err != nil {
 		answered(client.Ack{}, err) // not taken: it will not be called
 	}
 }

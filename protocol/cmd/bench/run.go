@@ -170,17 +170,34 @@ func (r *run) load(ctx context.Context, send func(context.Context)) error {
 	stop()
 	senders.Wait()
 	<-progress
+	if err == nil && r.opt.readBack {
+		err = r.readBack(ctx)
+	}
 	if err != nil {
 		return err
 	}
-	return r.settle(ctx)
+	return r.settle(ctx, func() bool { return r.answered() && r.ledger.Missing() == 0 })
 }
 
-// settle waits until every message is answered and delivered, or until
-// --drain has passed.
-func (r *run) settle(ctx context.Context) error {
+func (r *run) answered() bool { return r.ledger.Progress().Pending() == 0 }
+
+// readBack lets the publishers read their rooms' history.
+func (r *run) readBack(ctx context.Context) error {
+	if err := r.settle(ctx, r.answered); err != nil {
+		return err
+	}
+	for _, p := range r.publishers {
+		if err := p.readAll(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// settle waits until done, or until --drain has passed.
+func (r *run) settle(ctx context.Context, done func() bool) error {
 	for deadline := time.Now().Add(r.opt.drain); time.Now().Before(deadline); {
-		if r.ledger.Progress().Pending() == 0 && r.ledger.Missing() == 0 {
+		if done() {
 			// A duplicate would come behind the last message: give it a moment.
 			return wait(ctx, 200*time.Millisecond)
 		}

@@ -44,6 +44,6 @@ func (t *issuer) issue(user string) (string, error) {
 	}
 	return token.Sign(token.Claims{
 		RegisteredClaims: jwt.RegisteredClaims{Subject: user, ExpiresAt: jwt.NewNumericDate(time.Now().Add(tokenLife))},
-		Rooms:            []token.Grant{{Pattern: t.rooms, Verbs: []string{token.Join, token.Publish}}},
+		Rooms:            []token.Grant{{Pattern: t.rooms, Verbs: []string{token.Join, token.Publish, token.History}}},
 	}, t.algorithm, t.key, t.keyID)
 }

@@ -90,7 +90,8 @@ func startCluster(ctx context.Context, barrage, dir string, log *os.File) (_ *cl
 		cmd, err := c.start(ca, pki.Edge, name, barrage, log, []string{
 			"edge-node", "--name", name, "--region", fmt.Sprintf("r%d", i+1), "--core", c.address[i],
 			"--listen-http", ws, "--listen-tcp", tcp, "--ops-listen", ops, "--auth-keys", "EdDSA:" + filepath.Join(dir, "tokens.pub"),
-			"--limits-frame-rate", "1000000", "--limits-frame-burst", "1000000", "--log-level", "warn",
+			"--limits-frame-rate", "1000000", "--limits-frame-burst", "1000000",
+			"--limits-read-rate", "1000000", "--limits-read-burst", "1000000", "--log-level", "warn",
 		})
 		if err != nil {
 			return nil, err
@@ -153,6 +154,7 @@ func (c *cluster) openRates(ctx context.Context) error {
 	}
 	result, err := operator.SetPolicies(ctx, &rpc.PutPolicies{Expect: now.GetVersion(), Policies: []*rpc.Policy{{
 		Pattern: "bench-*", PublishRate: 100_000, PublishBurst: 100_000, UserRate: 100_000, UserBurst: 100_000,
+		RetainMessages: 1_000_000, RetainBytes: 1 << 30, // what one load sends, to be read back
 	}}})
 	if err == nil && result.GetCode() != 0 {
 		err = fmt.Errorf("set policies: code %d: %s", result.GetCode(), result.GetMessage())

@@ -126,7 +126,7 @@ func (s *suite) inTurns(ctx context.Context, own, other func(context.Context) (r
 
 func (s *suite) publish(ctx context.Context) error {
 	a, b, err := s.inTurns(ctx, func(ctx context.Context) (result, error) {
-		return s.bench(ctx, "publish", "--server", strings.Join(s.cluster.tcp, ","), "--rooms", fmt.Sprint(s.rooms), "--outstanding", "256", "--size", "128", "--server-pid", pids(s.cluster.cores))
+		return s.bench(ctx, "publish", "--server", strings.Join(s.cluster.tcp, ","), "--rooms", fmt.Sprint(s.rooms), "--outstanding", "256", "--size", "128", "--read-back", "--server-pid", pids(s.cluster.cores))
 	}, func(ctx context.Context) (result, error) {
 		return s.peer(ctx, "jetstream", "--outstanding", "256", "--size", "128", "--dir", s.work)
 	})
