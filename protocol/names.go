@@ -71,8 +71,8 @@ const zeroWidthJoiner = '\u200d'
 
 // CheckKey checks a publish key: 1 to MaxKey bytes of printable ASCII without
 // the space. An error is BadKey.
-func CheckKey(key string) error {
-	if key == "" || len(key) > MaxKey {
+func CheckKey[T string | []byte](key T) error {
+	if len(key) == 0 || len(key) > MaxKey {
 		return Errorf(BadKey, "a key must have 1 to %d bytes; make a new one (a UUID, say) for each message", MaxKey)
 	}
 	for i := range len(key) {
@@ -85,7 +85,7 @@ func CheckKey(key string) error {
 
 // CheckKind checks a message kind: up to MaxKind ASCII letters, digits and
 // "-_.:/". It may be empty, which is plain text. An error is BadArgument.
-func CheckKind(kind string) error {
+func CheckKind[T string | []byte](kind T) error {
 	if len(kind) > MaxKind {
 		return Errorf(BadArgument, "a kind must have at most %d bytes", MaxKind)
 	}

@@ -32,12 +32,17 @@ const RecordOverhead = recordHead + 2*(1+maxVarint)
 
 // AppendBody appends the fields of a message that its publisher decides. Empty
 // fields take no bytes.
-func AppendBody(dst []byte, sender, name, kind, text string, data []byte) []byte {
+func AppendBody[T string | []byte](dst []byte, sender, name string, kind, text T, data []byte) []byte {
 	dst = appendField(dst, senderTag, sender)
 	dst = appendField(dst, nameTag, name)
 	dst = appendField(dst, kindTag, kind)
 	dst = appendField(dst, textTag, text)
 	return appendField(dst, dataTag, data)
+}
+
+// BodySize is the bytes that AppendBody appends.
+func BodySize[T string | []byte](sender, name string, kind, text T, data []byte) int {
+	return fieldLen(len(sender)) + fieldLen(len(name)) + fieldLen(len(kind)) + fieldLen(len(text)) + fieldLen(len(data))
 }
 
 func appendField[T string | []byte](dst []byte, tag byte, value T) []byte {

@@ -35,6 +35,12 @@ const (
 	// are told of the last commit by an entry of its own.
 	quietFor = 2 * time.Millisecond
 
+	// commitTimeout is how often raft tells idle followers how far the log is
+	// committed. The proposer tells them itself (quietFor), so this serves what
+	// it does not propose, like changes of membership. Each shard pays it for
+	// each follower, also when nobody talks.
+	commitTimeout = time.Second
+
 	// appendEntries bounds the entries of one raft message: at 64 KiB each, 8 MiB.
 	appendEntries = 128
 	// logCache is how many recent entries a shard keeps in memory for followers.

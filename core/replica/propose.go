@@ -32,7 +32,7 @@ type proposer struct {
 	floor    time.Duration // how long it takes at best, slowly forgotten
 	tellAt   time.Time     // when followers are to be told of the last commit; zero: they know, or will with the next entry
 	timer    *time.Timer   // wakes propose when a wait ends
-	armed    bool          // timer runs
+	alarm    time.Time     // when it will; zero while it does not run
 
 	lastTime int64 // of the last entry; owned by propose
 
@@ -57,7 +57,7 @@ func newProposer(s *Shard) *proposer {
 	p.timer = time.AfterFunc(time.Hour, func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		p.armed = false
+		p.alarm = time.Time{}
 		p.wake.Broadcast()
 	})
 	p.timer.Stop()
@@ -182,14 +182,20 @@ func (p *proposer) look() (ready bool) {
 	case p.ready(), p.tell():
 		p.wake.Broadcast()
 		return true
-	case !p.tellAt.IsZero() && p.quiet() && !p.armed:
-		p.armed = true
-		p.timer.Reset(time.Until(p.tellAt))
-	case len(p.queue) > 0 && p.inFlight < maxInFlight && !p.armed && !p.closed:
-		p.armed = true
-		p.timer.Reset(p.due())
+	case !p.tellAt.IsZero() && p.quiet():
+		p.wakeAt(p.tellAt)
+	case len(p.queue) > 0 && p.inFlight < maxInFlight && !p.closed:
+		p.wakeAt(time.Now().Add(p.due()))
 	}
 	return false
+}
+
+// wakeAt wakes propose at t, or earlier.
+func (p *proposer) wakeAt(t time.Time) {
+	if p.alarm.IsZero() || t.Before(p.alarm) {
+		p.alarm = t
+		p.timer.Reset(time.Until(t))
+	}
 }
 
 // lead opens the queue, with first (if any) before everything else.

@@ -30,3 +30,23 @@ func TestAnEntryWaitsForTheOneInFlightOnlyWhereAMajorityIsNear(t *testing.T) {
 		}
 	}
 }
+
+// What waits for the entry in flight is proposed soon after that is answered,
+// though nothing more comes: not when it would have overtaken it.
+func TestTheEndOfAnEntryBringsTheNextForward(t *testing.T) {
+	p := newProposer(nil)
+	defer p.timer.Stop()
+	p.committed(2 * time.Millisecond)
+	p.leading, p.busy, p.inFlight, p.last = true, true, 1, time.Now()
+	p.queue, p.bytes = []section{{bytes: make([]byte, busyBytes)}}, busyBytes
+	p.look()
+	if left := time.Until(p.alarm); left < closeAfter {
+		t.Fatalf("while one is in flight, the next is due in %s", left)
+	}
+	p.inFlight = 0
+	p.committed(2 * time.Millisecond)
+	p.look()
+	if left := time.Until(p.alarm); left > gatherMax {
+		t.Errorf("after the end of the one in flight, the next is due in %s", left)
+	}
+}

@@ -165,7 +165,7 @@ func (s *Shard) startRaft() (err error) {
 	cfg.HeartbeatTimeout = n.cfg.Heartbeat
 	cfg.ElectionTimeout = n.cfg.Heartbeat
 	cfg.LeaderLeaseTimeout = n.cfg.Heartbeat * 4 / 5
-	cfg.CommitTimeout = 50 * time.Millisecond
+	cfg.CommitTimeout = commitTimeout
 	cfg.MaxAppendEntries = appendEntries
 	// BatchApplyCh stays off: entries are packed already, and what lies in that
 	// buffer when raft shuts down is never answered.

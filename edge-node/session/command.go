@@ -18,19 +18,8 @@ func (s *Session) command(f *wire.ClientFrame) {
 		s.connect(id, c.Connect)
 		return
 	}
-	switch s.current() {
-	case arrived:
-		s.end(protocol.Errorf(protocol.CloseNotConnected, "the first frame of a connection must be connect"))
-		return
-	case closing, ended:
-		return
-	case connected:
-	}
-	if _, ack := f.GetCommand().(*wire.ClientFrame_HeartbeatAck); ack {
-		return // that it came is all it says
-	}
-	if s.full() {
-		s.refuse(id, &protocol.Error{Code: protocol.Overloaded, Message: "replies are not being read; read them first", RetryAfter: 200})
+	_, ack := f.GetCommand().(*wire.ClientFrame_HeartbeatAck) // that it came is all it says
+	if !s.listens() || ack || !s.reads(id) {
 		return
 	}
 	switch c := f.GetCommand().(type) {
@@ -41,7 +30,11 @@ func (s *Session) command(f *wire.ClientFrame) {
 	case *wire.ClientFrame_Leave:
 		s.leave(id, c.Leave)
 	case *wire.ClientFrame_Publish:
-		s.publish(id, c.Publish)
+		p := c.Publish
+		s.publish(&protocol.Publish{
+			ID: id, Room: []byte(p.GetRoom()), Key: []byte(p.GetKey()), Kind: []byte(p.GetKind()), Text: []byte(p.GetText()), Data: p.GetData(),
+			Order: p.GetOrder(), TimeoutMS: p.GetTimeoutMs(),
+		})
 	case *wire.ClientFrame_History:
 		s.history(id, c.History)
 	case *wire.ClientFrame_Members:
@@ -53,10 +46,24 @@ func (s *Session) command(f *wire.ClientFrame) {
 	}
 }
 
-func (s *Session) current() phase {
+// listens says whether commands are taken; a client that has not connected
+// is sent away.
+func (s *Session) listens() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.phase
+	if s.phase == arrived {
+		s.endLocked(protocol.Errorf(protocol.CloseNotConnected, "the first frame of a connection must be connect"))
+	}
+	return s.phase == connected
+}
+
+// reads refuses a command of a client that does not read its replies.
+func (s *Session) reads(id uint64) bool {
+	if s.full() {
+		s.refuse(id, &protocol.Error{Code: protocol.Overloaded, Message: "replies are not being read; read them first", RetryAfter: 200})
+		return false
+	}
+	return true
 }
 
 // who is the client, once it has connected.

@@ -3,10 +3,10 @@ package session
 import (
 	"time"
 
+	"github.com/barrage-im/barrage/edge-node/auth"
 	"github.com/barrage-im/barrage/edge-node/upstream"
 	"github.com/barrage-im/barrage/protocol"
 	"github.com/barrage-im/barrage/protocol/rpc"
-	"github.com/barrage-im/barrage/protocol/wire"
 )
 
 // An order is how far a client has counted its publishes to a room. next is
@@ -18,70 +18,78 @@ type order struct {
 	skip uint64 // 0 or 1
 }
 
+// A recipient is the room published to last: clients rarely change it.
+type recipient struct {
+	room string
+	rate string // what the user's rate there is counted by
+}
+
 // publish sends a message to core. The reply comes with its outcome.
-func (s *Session) publish(id uint64, p *wire.Publish) {
-	err := s.expected(p.GetRoom(), p.GetOrder())
-	if err == nil {
-		err = s.submit(id, p)
-	}
-	if err != nil {
-		s.refuse(id, err)
+func (s *Session) publish(p *protocol.Publish) {
+	if err := s.submit(p); err != nil {
+		s.refuse(p.ID, err)
 	}
 }
 
-func (s *Session) submit(id uint64, p *wire.Publish) *protocol.Error {
-	room, claims, now := p.GetRoom(), s.who(), time.Now()
+func (s *Session) submit(p *protocol.Publish) *protocol.Error {
+	if string(p.Room) != s.to.room {
+		s.to = recipient{room: string(p.Room)}
+	}
+	room := s.to.room
+	claims, err := s.expected(room, p.Order)
+	if err != nil {
+		return err
+	}
+	now := time.Now()
 	policy, err := s.may(verbPublish, room)
 	if err == nil {
 		err = check(p, policy)
 	}
 	if err == nil {
-		err = s.srv.rates.allow(claims.User, room, policy, now)
+		if s.to.rate == "" {
+			s.to.rate = rateKey(claims.User, room)
+		}
+		err = s.srv.rates.allow(s.to.rate, policy, now)
 	}
 	if err != nil {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.passOver(room, p.GetOrder(), err.Code)
+		s.passOver(room, p.Order, err.Code)
 		return err
 	}
 	timeout := s.srv.cfg.PublishTimeout
-	if ms := p.GetTimeoutMs(); ms > 0 {
-		timeout = time.Duration(ms) * time.Millisecond
-	}
-	size := len(claims.User) + len(claims.Name) + len(p.GetKind()) + len(p.GetText()) + len(p.GetData()) + 32
-	out := &upstream.Publish{
-		Room: room, User: claims.User, Key: p.GetKey(),
-		Body:       protocol.AppendBody(make([]byte, 0, size), claims.User, claims.Name, p.GetKind(), p.GetText(), p.GetData()),
-		DeadlineMS: now.Add(timeout).UnixMilli(),
-		Owner:      s, ID: id, Order: p.GetOrder(),
+	if p.TimeoutMS > 0 {
+		timeout = time.Duration(p.TimeoutMS) * time.Millisecond
 	}
 	// mu is held from looking at the order until the lane has the publish:
 	// upstream lets a room go on only after the refusal of an earlier one has
 	// been Answered, so nothing can slip in between.
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.orderIs(room, p.GetOrder()); err != nil {
+	if err := s.orderIs(room, p.Order); err != nil {
 		return err
 	}
 	if s.open >= int32(s.srv.cfg.Outstanding) {
 		return &protocol.Error{Code: protocol.Overloaded, Message: "too many publishes are not answered yet; wait for their answers", RetryAfter: 100}
 	}
-	if err := s.srv.core.Publish(out); err != nil {
+	out := upstream.Publish{Room: room, DeadlineMS: now.Add(timeout).UnixMilli(), Owner: s, ID: p.ID, Order: p.Order}
+	message := upstream.Message{User: claims.User, Name: claims.Name, Key: p.Key, Kind: p.Kind, Text: p.Text, Data: p.Data}
+	if err := s.srv.core.Publish(out, &message); err != nil {
 		return err
 	}
 	s.open++
-	if o := s.order(room); o != nil && p.GetOrder() != 0 {
-		o.next, o.skip = p.GetOrder()+1, 0
+	if o := s.order(room); o != nil && p.Order != 0 {
+		o.next, o.skip = p.Order+1, 0
 	}
 	return nil
 }
 
 // check looks at what does not depend on anybody else.
-func check(p *wire.Publish, policy *rpc.Policy) *protocol.Error {
-	if err := protocol.CheckKey(p.GetKey()); err != nil {
+func check(p *protocol.Publish, policy *rpc.Policy) *protocol.Error {
+	if err := protocol.CheckKey(p.Key); err != nil {
 		return asError(err)
 	}
-	if err := protocol.CheckKind(p.GetKind()); err != nil {
+	if err := protocol.CheckKind(p.Kind); err != nil {
 		return asError(err)
 	}
 	limit := int(policy.GetMessageBytes())
@@ -89,25 +97,27 @@ func check(p *wire.Publish, policy *rpc.Policy) *protocol.Error {
 		limit = defaultSize
 	}
 	limit = min(limit, protocol.MaxMessage)
-	switch size := len(p.GetText()) + len(p.GetData()); {
+	switch size := len(p.Text) + len(p.Data); {
 	case size > limit:
 		return protocol.Errorf(protocol.TooLarge, "a message of %d bytes; this room takes %d", size, limit)
-	case size == 0 && p.GetKind() == "":
+	case size == 0 && len(p.Kind) == 0:
 		return protocol.Errorf(protocol.BadArgument, "a message must have a text, data or a kind")
-	case p.GetTimeoutMs() > uint32(protocol.MaxPublishTimeout.Milliseconds()):
+	case p.TimeoutMS > uint32(protocol.MaxPublishTimeout.Milliseconds()):
 		return protocol.Errorf(protocol.BadArgument, "timeout_ms must be at most %d", protocol.MaxPublishTimeout.Milliseconds())
 	}
 	return nil
 }
 
-// expected refuses a publish that is not the next one of its room.
-func (s *Session) expected(room string, n uint64) *protocol.Error {
+// expected refuses a publish that is not the next one of its room, and says who
+// the client is.
+func (s *Session) expected(room string, n uint64) (*auth.Claims, *protocol.Error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.orderIs(room, n)
+	return s.claims, s.orderIs(room, n)
 }
 
-// orderIs is expected. Caller holds mu.
+// orderIs refuses a publish that is not the next one of its room. Caller holds
+// mu.
 func (s *Session) orderIs(room string, n uint64) *protocol.Error {
 	if n == 0 {
 		return nil
@@ -152,29 +162,32 @@ func (s *Session) order(room string) *order {
 func (s *Session) Answered(p *upstream.Publish, r *rpc.Result) {
 	defer s.guard()
 	code := protocol.Code(r.GetCode())
-	frame := &wire.ServerFrame{Id: p.ID}
-	if code == protocol.OK {
-		survive := s.srv.survive(p.Room)
-		frame.Body = &wire.ServerFrame_Published{Published: &wire.Published{
-			Room: p.Room, Seq: r.GetSeq(), TimeMs: r.GetTimeMs(), Survive: survive,
-			Epoch: protocol.FormatEpoch(r.GetEpoch()), Duplicate: r.GetDuplicate(),
-		}}
-		s.srv.met.published.Inc()
-	} else {
-		err := outcome(code, r)
-		s.srv.met.refused.WithLabelValues(err.Code.Name()).Inc()
-		frame.Body = &wire.ServerFrame_Error{Error: protocol.WireError(err)}
+	if code != protocol.OK {
+		s.answeredNot(p, outcome(code, r))
+		return
 	}
+	s.srv.met.published.Inc()
+	survive := s.srv.survive(p.Room)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.open--
+	if s.phase == connected {
+		s.out = protocol.AppendPublished(s.out, s.format.Encoding(), p.ID, p.Room, r.GetSeq(), r.GetTimeMs(), survive, r.GetEpoch(), r.GetDuplicate())
+	}
+}
+
+func (s *Session) answeredNot(p *upstream.Publish, err *protocol.Error) {
+	s.srv.met.refused.WithLabelValues(err.Code.Name()).Inc()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.open--
 	// A publish refused for now is expected again; one refused for good has
 	// used its number up.
-	if o := s.order(p.Room); o != nil && p.Order != 0 && p.Order < o.next && protocol.Code(frame.GetError().GetCode()).Temporary() {
+	if o := s.order(p.Room); o != nil && p.Order != 0 && p.Order < o.next && err.Code.Temporary() {
 		o.next, o.skip = p.Order, 0
 	}
 	if s.phase == connected {
-		s.out = protocol.AppendServer(s.out, s.format.Encoding(), frame)
+		s.out = protocol.AppendError(s.out, s.format.Encoding(), p.ID, err)
 	}
 }
 

@@ -37,9 +37,11 @@ func (r *rates) table(key rate) *limit.Table {
 	return t
 }
 
+// rateKey is what a user's rate in a room is counted by.
+func rateKey(user, room string) string { return user + "\x00" + room }
+
 // allow takes one message of a user in a room.
-func (r *rates) allow(user, room string, policy *rpc.Policy, now time.Time) *protocol.Error {
-	key := user + "\x00" + room
+func (r *rates) allow(key string, policy *rpc.Policy, now time.Time) *protocol.Error {
 	perUser := rate{float64(policy.GetUserRate()), int(policy.GetUserBurst())}
 	if perUser.perSecond == 0 {
 		perUser.perSecond = defaultRate

@@ -40,6 +40,8 @@ type Session struct {
 	// Owned by OnFrame.
 	budget   int32 // frames that may still come at once; below 0 a debt
 	budgetAt int64 // when it was last filled up
+	pub      protocol.Publish
+	to       recipient
 
 	due int64 // the wheel's: its slot
 
@@ -68,6 +70,13 @@ func (s *Session) OnFrame(frame []byte) {
 	now := s.srv.clock.Load()
 	s.seen.Store(now)
 	s.spend(now)
+	if s.format.Encoding() == protocol.Proto && s.pub.Decode(frame) {
+		if s.listens() && s.reads(s.pub.ID) {
+			s.publish(&s.pub)
+		}
+		s.pub = protocol.Publish{} // the frame is not ours to keep
+		return
+	}
 	f, err := protocol.DecodeClient(s.format.Encoding(), frame)
 	if err != nil {
 		s.malformed(f, err)

@@ -132,7 +132,7 @@ func (c *Client) results(r *rpc.ProposalResults) {
 func (c *Client) told(l *lane) {
 	c.mu.Lock()
 	more := len(l.held) > 0
-	l.told(time.Now())
+	l.told()
 	c.mu.Unlock()
 	if more {
 		c.signal()
@@ -197,11 +197,10 @@ func (c *Client) expire() {
 }
 
 func (c *Client) renewLeases() {
-	now := time.Now()
 	c.mu.Lock()
 	for _, l := range c.lanes {
 		if l.open {
-			_ = l.push(&op{kind: opLease, data: c.lease(), queued: now})
+			_ = l.push(&op{kind: opLease, data: c.lease()})
 		}
 	}
 	c.mu.Unlock()

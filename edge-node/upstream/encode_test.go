@@ -6,6 +6,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/barrage-im/barrage/protocol"
 	"github.com/barrage-im/barrage/protocol/rpc"
 )
 
@@ -14,18 +15,15 @@ import (
 func TestPublishIsEncodedAsTheSchemaSays(t *testing.T) {
 	for _, size := range []int{0, 1, 127, 128, 16_383, 16_384, 70_000} {
 		for _, deadline := range []int64{0, 1, 1_800_000_000_000} {
-			p := &Publish{Room: "lobby", User: strings.Repeat("u", 1+size%128), Key: "k", Body: make([]byte, size), DeadlineMS: deadline}
+			p := &Publish{Room: "lobby", DeadlineMS: deadline}
+			m := &Message{User: strings.Repeat("u", 1+size%128), Name: "U", Key: []byte("k"), Kind: []byte("chat"), Text: []byte("hi"), Data: make([]byte, size)}
 			var got rpc.Command
-			if err := proto.Unmarshal(encodePublish(p), &got); err != nil {
+			if err := proto.Unmarshal(encodePublish(p, m), &got); err != nil {
 				t.Fatalf("body of %d bytes: %v", size, err)
 			}
 			want := &rpc.Command{Op: &rpc.Command_Publish{Publish: &rpc.Publish{
-				Room: p.Room, User: p.User, Key: p.Key, Body: p.Body, DeadlineMs: p.DeadlineMS,
+				Room: p.Room, User: m.User, Key: string(m.Key), Body: protocol.AppendBody(nil, m.User, m.Name, m.Kind, m.Text, m.Data), DeadlineMs: p.DeadlineMS,
 			}}}
-			if len(p.Body) == 0 { // an empty body is written, and reads as an empty one
-				want.GetPublish().Body = nil
-				got.GetPublish().Body = nil
-			}
 			if !proto.Equal(&got, want) {
 				t.Errorf("body of %d bytes: got %v, want %v", size, &got, want)
 			}
@@ -34,9 +32,10 @@ func TestPublishIsEncodedAsTheSchemaSays(t *testing.T) {
 }
 
 func BenchmarkEncodePublish(b *testing.B) {
-	p := &Publish{Room: "lobby", User: "somebody", Key: "0123456789abcdef", Body: make([]byte, 128), DeadlineMS: 1_800_000_000_000}
+	p := &Publish{Room: "lobby", DeadlineMS: 1_800_000_000_000}
+	m := &Message{User: "somebody", Key: []byte("0123456789abcdef"), Text: make([]byte, 128)}
 	b.ReportAllocs()
 	for b.Loop() {
-		encodePublish(p)
+		encodePublish(p, m)
 	}
 }

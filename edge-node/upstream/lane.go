@@ -41,8 +41,7 @@ type op struct {
 	tried   bool // sent in some generation: its outcome may be unknown
 	room    string
 	data    []byte // encoded rpc.Command
-	publish *Publish
-	queued  time.Time
+	publish Publish
 }
 
 // An answer is what became of a publish.
@@ -108,7 +107,7 @@ func (l *lane) push(o *op) *protocol.Error {
 // in order.
 func (l *lane) restart(lease []byte, now time.Time) {
 	kept := make([]*op, 1, len(l.queue)+1)
-	kept[0] = &op{kind: opLease, data: lease, queued: now}
+	kept[0] = &op{kind: opLease, data: lease}
 	bytes := len(lease) + opOverhead
 	for _, o := range l.queue {
 		if o.kind == opLease {
@@ -196,7 +195,7 @@ func (l *lane) results(r *rpc.ProposalResults, now time.Time) (answers []answer,
 			l.presence--
 		case opRelease:
 		case opPublish:
-			answers = append(answers, answer{o.publish, res})
+			answers = append(answers, answer{&o.publish, res})
 			l.answered(o.room, res, done[i+1:])
 		}
 	}
@@ -228,14 +227,14 @@ func (l *lane) answered(room string, res *rpc.Result, rest []*op) {
 
 // told: the owners of all answers so far know them. Rooms whose refusals are
 // all in go on, behind everything that is queued.
-func (l *lane) told(now time.Time) {
+func (l *lane) told() {
 	l.dropping = false
 	for room, left := range l.held {
 		if left > 0 {
 			continue
 		}
 		delete(l.held, room)
-		o := &op{kind: opRelease, room: room, data: encodeRelease(room), queued: now}
+		o := &op{kind: opRelease, room: room, data: encodeRelease(room)}
 		l.queue = append(l.queue, o)
 		l.bytes += len(o.data) + opOverhead
 	}
@@ -256,11 +255,11 @@ func (l *lane) expire(now time.Time, hold time.Duration) []answer {
 		switch {
 		case o.kind != opPublish || o.tried:
 		case o.publish.DeadlineMS > 0 && nowMS > o.publish.DeadlineMS:
-			answers = append(answers, answer{o.publish, &rpc.Result{Code: uint32(protocol.Expired)}})
+			answers = append(answers, answer{&o.publish, &rpc.Result{Code: uint32(protocol.Expired)}})
 			l.drop(o)
 			continue
 		case down:
-			answers = append(answers, answer{o.publish, &rpc.Result{Code: uint32(protocol.Unavailable), RetryAfterMs: 1000}})
+			answers = append(answers, answer{&o.publish, &rpc.Result{Code: uint32(protocol.Unavailable), RetryAfterMs: 1000}})
 			l.dropping = true
 			l.drop(o)
 			continue

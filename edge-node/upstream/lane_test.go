@@ -23,9 +23,16 @@ func opened(t testing.TB) *lane {
 }
 
 func push(l *lane, room, key string) *protocol.Error {
-	p := &Publish{Room: room, Key: key}
-	return l.push(&op{kind: opPublish, room: room, data: []byte(key), publish: p, queued: t0})
+	return l.push(&op{kind: opPublish, room: room, data: []byte(key), publish: Publish{Room: room, Owner: named(key)}})
 }
+
+// named is the owner of a publish by its key.
+type named string
+
+func (named) Answered(*Publish, *rpc.Result) {}
+func (named) Flush()                         {}
+
+func key(a answer) string { return string(a.publish.Owner.(named)) }
 
 func mustPush(t *testing.T, l *lane, room, key string) {
 	t.Helper()
@@ -60,7 +67,7 @@ func answers(l *lane, first uint64, codes ...protocol.Code) string {
 	got, _ := l.results(r, t0)
 	var words []string
 	for _, a := range got {
-		words = append(words, a.publish.Key+"="+protocol.Code(a.result.GetCode()).Name())
+		words = append(words, key(a)+"="+protocol.Code(a.result.GetCode()).Name())
 	}
 	return strings.Join(words, " ")
 }
@@ -106,7 +113,7 @@ func TestReleaseFollowsTheLastRefusal(t *testing.T) {
 	sends(l, t0)
 	mustPush(t, l, "r", "b")
 	want(t, answers(l, 1, protocol.OK, protocol.RateLimited), "a=rate_limited")
-	l.told(t0)
+	l.told()
 	if err := push(l, "r", "c"); err == nil || !err.Code.Temporary() {
 		t.Errorf("held room took a publish: %v", err)
 	}
@@ -118,7 +125,7 @@ func TestReleaseFollowsTheLastRefusal(t *testing.T) {
 	if push(l, "r", "c") == nil {
 		t.Error("the room went on before the owners knew")
 	}
-	l.told(t0)
+	l.told()
 	if err := push(l, "r", "c"); err != nil {
 		t.Errorf("after the last refusal: %v", err)
 	}
@@ -129,17 +136,17 @@ func TestUnsentPublishesExpireAndSentOnesDoNot(t *testing.T) {
 	l := opened(t)
 	mustPush(t, l, "r", "sent")
 	sends(l, t0)
-	p := &Publish{Room: "r", Key: "late", DeadlineMS: t0.UnixMilli() + 10}
+	p := Publish{Room: "r", Owner: named("late"), DeadlineMS: t0.UnixMilli() + 10}
 	_ = l.push(&op{kind: opPublish, room: "r", data: []byte("late"), publish: p})
 	mustPush(t, l, "r", "kept")
 	l.stop(time.Time{}, t0)
-	if got := l.expire(t0.Add(20*time.Millisecond), time.Second); len(got) != 1 || got[0].publish.Key != "late" {
+	if got := l.expire(t0.Add(20*time.Millisecond), time.Second); len(got) != 1 || key(got[0]) != "late" {
 		t.Errorf("expired: %v", got)
 	}
-	if got := l.expire(t0.Add(2*time.Second), time.Second); len(got) != 1 || got[0].publish.Key != "kept" {
+	if got := l.expire(t0.Add(2*time.Second), time.Second); len(got) != 1 || key(got[0]) != "kept" {
 		t.Errorf("given up: %v", got)
 	}
-	l.told(t0)
+	l.told()
 	l.restart([]byte("lease"), t0)
 	want(t, sends(l, t0), "2/1: lease sent")
 }
@@ -205,7 +212,7 @@ func TestEveryPublishIsAnsweredOnceInOrder(t *testing.T) {
 				}
 				got, _ := l.results(r, now)
 				for _, a := range got {
-					answered = append(answered, a.publish.Key)
+					answered = append(answered, key(a))
 				}
 			},
 			"break": func(*rapid.T) {

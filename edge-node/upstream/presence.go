@@ -168,7 +168,7 @@ func (c *Client) statePresence() {
 		l := c.lane(shard, now)
 		if l.open && l.presence == 0 {
 			if statement := r.statement(shard, rooms); len(statement) > 0 {
-				_ = l.push(&op{kind: opPresence, data: encodePresence(statement), queued: now})
+				_ = l.push(&op{kind: opPresence, data: encodePresence(statement)})
 				said = true
 			}
 		}

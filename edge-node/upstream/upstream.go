@@ -71,13 +71,15 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// A Publish is one message on its way to core. Body is fields 3 to 7 of
-// barrage.v1.Message, encoded.
+// A Message is what a publish says. Nothing of it is kept.
+type Message struct {
+	User, Name            string
+	Key, Kind, Text, Data []byte
+}
+
+// A Publish is one message on its way to core.
 type Publish struct {
 	Room       string
-	User       string
-	Key        string
-	Body       []byte
 	DeadlineMS int64 // Unix milliseconds; 0 none
 
 	// Owner hears of the outcome. ID and Order are the owner's.
@@ -158,7 +160,7 @@ func (c *Client) Close() {
 	for _, l := range c.lanes {
 		for _, o := range l.queue {
 			if o.kind == opPublish {
-				answers = append(answers, answer{o.publish, &rpc.Result{Code: uint32(protocol.Unavailable), RetryAfterMs: 1000}})
+				answers = append(answers, answer{&o.publish, &rpc.Result{Code: uint32(protocol.Unavailable), RetryAfterMs: 1000}})
 			}
 		}
 		l.queue, l.sent = nil, 0
@@ -202,9 +204,9 @@ func (c *Client) Drain() {
 	}
 }
 
-// Publish sends p along its room's lane. A refusal is returned; otherwise the
-// owner is told the outcome, exactly once.
-func (c *Client) Publish(p *Publish) *protocol.Error {
+// Publish sends m along the lane of p's room. A refusal is returned; otherwise
+// the owner is told the outcome, exactly once.
+func (c *Client) Publish(p Publish, m *Message) *protocol.Error {
 	if c.link.Load() == nil && time.Since(time.Unix(0, c.down.Load())) >= c.cfg.Hold {
 		return unavailable()
 	}
@@ -213,7 +215,7 @@ func (c *Client) Publish(p *Publish) *protocol.Error {
 		return unavailable()
 	}
 	now := time.Now()
-	o := &op{kind: opPublish, room: p.Room, data: encodePublish(p), publish: p, queued: now}
+	o := &op{kind: opPublish, room: p.Room, data: encodePublish(&p, m), publish: p}
 	c.mu.Lock()
 	l := c.lane(shard, now)
 	if !l.open && now.Sub(l.stalled) >= c.cfg.Hold {

@@ -30,6 +30,8 @@ type link struct {
 	wakeWrite chan struct{}
 	done      chan struct{} // closed when it is dropped
 
+	ack protocol.Published // owned by the reader
+
 	err      error    // why it ended; nil while it lives
 	others   []string // endpoints named by connected
 	lastID   uint64
@@ -37,6 +39,8 @@ type link struct {
 	inFlight int    // publishes among answers
 	out      []byte // encoded, to be written
 	heard    time.Time
+	epoch    string        // of the last acknowledgement
+	survive  string        // likewise
 	beat     time.Duration // silence that the server allows itself, from its last heartbeat
 	skew     time.Duration // our clock minus the server's
 }
@@ -64,12 +68,7 @@ func (c *Client) read(l *link) {
 			c.drop(l, readError(err))
 			return
 		}
-		f, err := l.codec.decode(raw)
-		if err != nil {
-			c.drop(l, err)
-			return
-		}
-		if err := c.handle(l, f, len(raw)); err != nil {
+		if err := c.receive(l, raw); err != nil {
 			c.drop(l, err)
 			return
 		}
@@ -80,6 +79,18 @@ func (c *Client) read(l *link) {
 			c.mu.Unlock()
 		}
 	}
+}
+
+// receive takes one frame from the server, undecoded.
+func (c *Client) receive(l *link, raw []byte) error {
+	if l.codec.enc == protocol.Proto && l.ack.Decode(raw) {
+		return c.accepted(l, &l.ack)
+	}
+	f, err := l.codec.decode(raw)
+	if err != nil {
+		return err
+	}
+	return c.handle(l, f, len(raw))
 }
 
 // write sends whatever has gathered since the last write as one.
@@ -207,6 +218,33 @@ func (c *Client) handle(l *link, f *wire.ServerFrame, size int) error {
 	return nil // a push of a later version
 }
 
+// accepted takes the server's acknowledgement of one attempt.
+func (c *Client) accepted(l *link, m *protocol.Published) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if l.err != nil {
+		return l.err
+	}
+	l.heard = time.Now()
+	a, ok := l.answers[m.ID]
+	if !ok || a.publish == nil {
+		return nil // the asker has gone
+	}
+	delete(l.answers, m.ID)
+	l.inFlight--
+	if string(m.Epoch) != l.epoch {
+		l.epoch = string(m.Epoch)
+	}
+	if string(m.Survive) != l.survive {
+		l.survive = string(m.Survive)
+	}
+	c.acceptedLocked(a, Ack{
+		Seq: m.Seq, Epoch: l.epoch, Time: time.UnixMilli(m.TimeMS), Survive: l.survive, Duplicate: m.Duplicate, Key: a.publish.msg.Key,
+	})
+	c.pumpLocked()
+	return nil
+}
+
 func (c *Client) replyLocked(l *link, f *wire.ServerFrame, size int) error {
 	a, ok := l.answers[f.GetId()]
 	if !ok {
@@ -216,7 +254,7 @@ func (c *Client) replyLocked(l *link, f *wire.ServerFrame, size int) error {
 	switch {
 	case a.publish != nil:
 		l.inFlight--
-		c.publishedLocked(f.GetId(), a, f)
+		c.publishedLocked(f, a)
 		c.pumpLocked()
 	case a.call != nil:
 		if e := f.GetError(); e != nil {

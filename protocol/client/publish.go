@@ -151,36 +151,58 @@ func randomKey() string {
 }
 
 // publishedLocked takes the server's verdict on one attempt.
-func (c *Client) publishedLocked(id uint64, a answer, f *wire.ServerFrame) {
-	p := a.publish
-	ln := p.lane
-	p.open--
-	ln.open--
+func (c *Client) publishedLocked(f *wire.ServerFrame, a answer) {
 	switch body := f.GetBody().(type) {
 	case *wire.ServerFrame_Published:
 		m := body.Published
-		ln.refusals = 0
-		ln.widen()
-		c.finishLocked(p, Ack{
+		c.acceptedLocked(a, Ack{
 			Seq: m.GetSeq(), Epoch: m.GetEpoch(), Time: time.UnixMilli(m.GetTimeMs()), Survive: m.GetSurvive(),
-			Duplicate: m.GetDuplicate(), Key: p.msg.Key,
-		}, nil)
+			Duplicate: m.GetDuplicate(), Key: a.publish.msg.Key,
+		})
 	case *wire.ServerFrame_Error:
-		e := toError(body.Error)
-		switch {
-		case !e.Code.Temporary():
-			c.finishLocked(p, Ack{}, p.verdict(e))
-		case id == p.id && p.order != 0: // else a later attempt is on its way already
-			if unknownAfter(e.Code) {
-				p.lost = true
-			}
-			if e.Code == protocol.RateLimited {
-				c.limited++
-			}
-			p.refusal = e
-			c.refusedLocked(ln, a.order, e)
-		}
+		c.deniedLocked(f.GetId(), a, toError(body.Error))
+	default: // of a later version: the publish goes on until it expires
+		a.closeLocked()
+		c.settleLocked(a.publish.lane)
 	}
+}
+
+func (c *Client) acceptedLocked(a answer, ack Ack) {
+	p, ln := a.publish, a.publish.lane
+	a.closeLocked()
+	ln.refusals = 0
+	ln.widen()
+	c.finishLocked(p, ack, nil)
+	c.settleLocked(ln)
+}
+
+func (c *Client) deniedLocked(id uint64, a answer, e *protocol.Error) {
+	p, ln := a.publish, a.publish.lane
+	a.closeLocked()
+	switch {
+	case !e.Code.Temporary():
+		c.finishLocked(p, Ack{}, p.verdict(e))
+	case id == p.id && p.order != 0: // else a later attempt is on its way already
+		if unknownAfter(e.Code) {
+			p.lost = true
+		}
+		if e.Code == protocol.RateLimited {
+			c.limited++
+		}
+		p.refusal = e
+		c.refusedLocked(ln, a.order, e)
+	}
+	c.settleLocked(ln)
+}
+
+// closeLocked: the attempt has its answer.
+func (a answer) closeLocked() {
+	a.publish.open--
+	a.publish.lane.open--
+}
+
+// settleLocked lets a lane go on after an answer.
+func (c *Client) settleLocked(ln *lane) {
 	ln.trim()
 	c.listLocked(ln)
 	if c.next != nil {
