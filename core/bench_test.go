@@ -43,15 +43,17 @@ func BenchmarkPublish(b *testing.B) {
 	next, sent := map[uint32]uint64{}, 0
 	send := func(s uint32, n int) {
 		p := &rpc.Proposal{Shard: s, Generation: 1, First: next[s] + 1}
+		var commands [][]byte
 		if next[s] == 0 {
-			p.Commands = append(p.Commands, encode(b, &rpc.Command{Op: &rpc.Command_Lease{Lease: &rpc.Lease{Edge: "edge", TtlMs: 60_000}}}))
+			commands = append(commands, encode(b, &rpc.Command{Op: &rpc.Command_Lease{Lease: &rpc.Lease{Edge: "edge", TtlMs: 60_000}}}))
 		}
 		for range n {
 			sent++
-			p.Commands = append(p.Commands, publishCommand(b, rooms[s][sent%25], fmt.Sprint("user", sent%200), fmt.Sprint("key", sent),
+			commands = append(commands, publishCommand(b, rooms[s][sent%25], fmt.Sprint("user", sent%200), fmt.Sprint("key", sent),
 				"a line of chat as people write them, not too long", 0))
 		}
-		next[s] += uint64(len(p.Commands))
+		p.Commands = rpc.PackCommands(commands...)
+		next[s] += uint64(len(commands))
 		if err := stream.Send(&rpc.AttachRequest{Frame: &rpc.AttachRequest_Proposal{Proposal: p}}); err != nil {
 			b.Fatal(err)
 		}

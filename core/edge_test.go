@@ -79,7 +79,7 @@ func (e *testEdge) again() {
 
 func (e *testEdge) propose(first uint64, commands [][]byte) {
 	_ = e.stream.Send(&rpc.AttachRequest{Frame: &rpc.AttachRequest_Proposal{Proposal: &rpc.Proposal{ // a broken stream is seen by receive
-		Shard: e.shard, Generation: e.generation, First: first, Commands: commands,
+		Shard: e.shard, Generation: e.generation, First: first, Commands: rpc.PackCommands(commands...),
 	}}})
 }
 

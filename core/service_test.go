@@ -137,7 +137,7 @@ func TestBadCallsAreRefusedAndBounded(t *testing.T) { // B70
 	propose := func(p *rpc.Proposal) *rpc.AttachRequest {
 		return &rpc.AttachRequest{Frame: &rpc.AttachRequest_Proposal{Proposal: p}}
 	}
-	lease := [][]byte{encode(t, &rpc.Command{Op: &rpc.Command_Lease{Lease: &rpc.Lease{}}})}
+	lease := rpc.PackCommands(encode(t, &rpc.Command{Op: &rpc.Command_Lease{Lease: &rpc.Lease{}}}))
 	for name, frames := range map[string][]*rpc.AttachRequest{
 		"no incarnation":    {{Frame: &rpc.AttachRequest_Hello{Hello: &rpc.Edge{}}}},
 		"proposal first":    {propose(&rpc.Proposal{Shard: 1, Generation: 1, First: 1, Commands: lease})},
@@ -145,7 +145,8 @@ func TestBadCallsAreRefusedAndBounded(t *testing.T) { // B70
 		"unknown shard":     {hello, propose(&rpc.Proposal{Shard: 99, Generation: 1, First: 1, Commands: lease})},
 		"no commands":       {hello, propose(&rpc.Proposal{Shard: 1, Generation: 1, First: 1})},
 		"too many commands": {hello, propose(&rpc.Proposal{Shard: 1, Generation: 1, First: 1, Commands: slices.Repeat(lease, 5000)})},
-		"unknown command":   {hello, propose(&rpc.Proposal{Shard: 1, Generation: 1, First: 1, Commands: [][]byte{{0x9a, 0x06, 0x01, 0x00}}})},
+		"damaged commands":  {hello, propose(&rpc.Proposal{Shard: 1, Generation: 1, First: 1, Commands: append(slices.Clone(lease), 0x22, 0xff, 1)})},
+		"unknown command":   {hello, propose(&rpc.Proposal{Shard: 1, Generation: 1, First: 1, Commands: rpc.PackCommands([]byte{0x9a, 0x06, 0x01, 0x00})})},
 		"empty frame":       {hello, {}},
 	} {
 		if got := attach(frames...); got != codes.InvalidArgument && got != codes.FailedPrecondition {
@@ -153,7 +154,7 @@ func TestBadCallsAreRefusedAndBounded(t *testing.T) { // B70
 		}
 	}
 	big := make([]byte, 5<<20)
-	if got := attach(hello, propose(&rpc.Proposal{Shard: 1, Generation: 1, First: 1, Commands: [][]byte{big}})); got != codes.ResourceExhausted && got != codes.Unavailable {
+	if got := attach(hello, propose(&rpc.Proposal{Shard: 1, Generation: 1, First: 1, Commands: rpc.PackCommands(big)})); got != codes.ResourceExhausted && got != codes.Unavailable {
 		t.Errorf("a message of 5 MiB: %v", got)
 	}
 	ctx := metadata.AppendToOutgoingContext(t.Context(), "x", strings.Repeat("y", 1<<20))
@@ -261,7 +262,7 @@ func TestABadProposalDoesNotBreakARelay(t *testing.T) {
 	lease := encode(t, &rpc.Command{Op: &rpc.Command_Lease{Lease: &rpc.Lease{Edge: "e", TtlMs: 60_000}}})
 	relay := func(edge uint64, command []byte) *rpc.RelayResponse {
 		t.Helper()
-		p := &rpc.Proposal{Shard: 1, Generation: 1, First: 1, Commands: [][]byte{command}}
+		p := &rpc.Proposal{Shard: 1, Generation: 1, First: 1, Commands: rpc.PackCommands(command)}
 		if err := stream.Send(&rpc.RelayRequest{Edge: edge, Proposal: p}); err != nil {
 			t.Fatal(err)
 		}

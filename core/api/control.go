@@ -48,7 +48,7 @@ func NewCodec(shard uint32) replica.Codec {
 
 // leaderSection makes a section of the shard's own leader.
 func leaderSection(cmd *rpc.Command) []byte {
-	return room.AppendSection(nil, 0, 0, 1, [][]byte{encode(cmd)})
+	return room.AppendSection(nil, 0, 0, 1, rpc.PackCommands(encode(cmd)))
 }
 
 // controlSection makes a section of the control shard: one command with its

@@ -58,9 +58,8 @@ func newLanes(s *Server, forward bool, limit int) *lanes {
 // an error ends the stream.
 func (l *lanes) propose(ctx context.Context, edge uint64, p *rpc.Proposal) error {
 	shard := l.s.roomShard(p.GetShard())
-	n := len(p.GetCommands())
 	key := laneKey{edge, p.GetShard()}
-	cost, err := checkProposal(edge, p, shard)
+	n, cost, err := checkProposal(edge, p, shard)
 	if err != nil && l.forward {
 		return err
 	}
@@ -100,7 +99,7 @@ func (l *lanes) propose(ctx context.Context, edge uint64, p *rpc.Proposal) error
 	l.mu.Unlock()
 
 	if via != nil {
-		if !via.send(ctx, edge, p) {
+		if !via.send(ctx, relayed{edge, p, n, cost}) {
 			l.reset(key, p.GetGeneration(), protocol.NoLeader, resetWait())
 		}
 		return nil
@@ -113,25 +112,29 @@ func (l *lanes) propose(ctx context.Context, edge uint64, p *rpc.Proposal) error
 	return nil
 }
 
-// checkProposal returns what a proposal counts for, in bytes.
-func checkProposal(edge uint64, p *rpc.Proposal, shard *replica.Shard) (cost int, err error) {
-	n := len(p.GetCommands())
+// checkProposal returns how many commands a proposal has, and what they count
+// for in bytes.
+func checkProposal(edge uint64, p *rpc.Proposal, shard *replica.Shard) (n, cost int, err error) {
 	switch {
-	case edge == 0 || p.GetGeneration() == 0 || p.GetFirst() == 0 || n == 0:
-		return 0, status.Error(codes.InvalidArgument, "a proposal needs an edge, a generation, a first ordinal and commands")
-	case n > maxProposalCommands:
-		return 0, status.Errorf(codes.InvalidArgument, "%d commands in a proposal, at most %d", n, maxProposalCommands)
+	case edge == 0 || p.GetGeneration() == 0 || p.GetFirst() == 0 || len(p.GetCommands()) == 0:
+		return 0, 0, status.Error(codes.InvalidArgument, "a proposal needs an edge, a generation, a first ordinal and commands")
 	case shard == nil:
-		return 0, status.Errorf(codes.InvalidArgument, "no room shard %d on this node", p.GetShard())
+		return 0, 0, status.Errorf(codes.InvalidArgument, "no room shard %d on this node", p.GetShard())
 	}
-	cost = n * commandOverhead
-	for _, c := range p.GetCommands() {
-		if !room.Known(c) {
-			return 0, status.Error(codes.InvalidArgument, "a command of a newer version: upgrade the core nodes before the edges")
+	rest := p.GetCommands()
+	for ; len(rest) > 0; n++ {
+		command, after, ok := rpc.NextCommand(rest)
+		if !ok {
+			return 0, 0, status.Error(codes.InvalidArgument, "the commands of a proposal cannot be told apart")
 		}
-		cost += len(c)
+		if rest = after; !room.Known(command) {
+			return 0, 0, status.Error(codes.InvalidArgument, "a command of a newer version: upgrade the core nodes before the edges")
+		}
 	}
-	return cost, nil
+	if n > maxProposalCommands {
+		return 0, 0, status.Errorf(codes.InvalidArgument, "%d commands in a proposal, at most %d", n, maxProposalCommands)
+	}
+	return n, len(p.GetCommands()) + n*commandOverhead, nil
 }
 
 // wait blocks until cost fits. One proposal always fits.

@@ -28,7 +28,8 @@ type link struct {
 type relayed struct {
 	edge     uint64
 	proposal *rpc.Proposal
-	bytes    int
+	commands int
+	bytes    int // what they count for
 }
 
 // linkTo returns the link to a shard's leader, nil while there is none.
@@ -53,18 +54,14 @@ func (s *Server) linkTo(shard *replica.Shard) *link {
 
 // send queues a proposal, waiting while too much is queued. It is false when
 // the link is down. The proposal is the link's from now on.
-func (l *link) send(ctx context.Context, edge uint64, p *rpc.Proposal) bool {
-	bytes := 0
-	for _, c := range p.GetCommands() {
-		bytes += len(c) + commandOverhead
-	}
+func (l *link) send(ctx context.Context, r relayed) bool {
 	for {
 		l.mu.Lock()
 		if time.Now().Before(l.down) {
 			l.mu.Unlock()
 			return false
 		}
-		if l.queued == 0 || l.queued+bytes <= maxRelayBytes {
+		if l.queued == 0 || l.queued+r.bytes <= maxRelayBytes {
 			break
 		}
 		l.mu.Unlock()
@@ -74,9 +71,9 @@ func (l *link) send(ctx context.Context, edge uint64, p *rpc.Proposal) bool {
 			return false
 		}
 	}
-	l.queued += bytes
-	if !l.mergeLocked(edge, p, bytes) {
-		l.queue = append(l.queue, relayed{edge, p, bytes})
+	l.queued += r.bytes
+	if !l.mergeLocked(r) {
+		l.queue = append(l.queue, r)
 	}
 	l.mu.Unlock()
 	select {
@@ -88,19 +85,20 @@ func (l *link) send(ctx context.Context, edge uint64, p *rpc.Proposal) bool {
 
 // mergeLocked lets a proposal travel together with the one before it, if it
 // continues that one.
-func (l *link) mergeLocked(edge uint64, p *rpc.Proposal, bytes int) bool {
+func (l *link) mergeLocked(r relayed) bool {
 	if len(l.queue) == 0 {
 		return false
 	}
 	last := &l.queue[len(l.queue)-1]
-	q := last.proposal
-	if last.edge != edge || q.GetShard() != p.GetShard() || q.GetGeneration() != p.GetGeneration() ||
-		q.GetFirst()+uint64(len(q.GetCommands())) != p.GetFirst() ||
-		last.bytes+bytes > maxMergedBytes || len(q.GetCommands())+len(p.GetCommands()) > maxProposalCommands {
+	p, q := r.proposal, last.proposal
+	if last.edge != r.edge || q.GetShard() != p.GetShard() || q.GetGeneration() != p.GetGeneration() ||
+		q.GetFirst()+uint64(last.commands) != p.GetFirst() ||
+		last.bytes+r.bytes > maxMergedBytes || last.commands+r.commands > maxProposalCommands {
 		return false
 	}
 	q.Commands = append(q.Commands, p.GetCommands()...)
-	last.bytes += bytes
+	last.commands += r.commands
+	last.bytes += r.bytes
 	return true
 }
 

@@ -22,6 +22,9 @@ import (
 //
 // A snapshot from a peer is loaded into the next generation; the position names
 // the generation that counts, so that it changes in one write.
+//
+// It keeps no log of its own: what a crash takes is the end of what was
+// committed to it, the position included, and raft's log has that still.
 type store struct {
 	db *pebble.DB
 }
@@ -56,6 +59,7 @@ func openStore(dir string, cacheBytes int64, log *slog.Logger, fatal func(error)
 	opts := &pebble.Options{
 		CacheSize:                   cacheBytes,
 		MemTableSize:                memTableBytes,
+		DisableWAL:                  true, // see store
 		MemTableStopWritesThreshold: storeMemStopAll,
 		L0CompactionThreshold:       storeL0Compact,
 		L0StopWritesThreshold:       storeL0Stop,
@@ -79,7 +83,8 @@ func openStore(dir string, cacheBytes int64, log *slog.Logger, fatal func(error)
 	return &store{db: db}, nil
 }
 
-func (s *store) close() error { return s.db.Close() }
+// close makes everything durable, so that the next start replays nothing.
+func (s *store) close() error { return errors.Join(s.db.Flush(), s.db.Close()) }
 
 func prefix(shard, generation uint32) []byte {
 	return binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint16(make([]byte, 0, prefixLen), uint16(shard)), generation)
@@ -134,9 +139,12 @@ func (s *store) floor(shard uint32) (uint64, error) {
 }
 
 // raiseFloor makes the state durable and records that the log up to index may
-// go: everything committed before lies before it in the store's own log.
+// go.
 func (s *store) raiseFloor(shard uint32, index uint64) error {
-	return s.db.Set(metaKey(shard, keyFloor), binary.BigEndian.AppendUint64(nil, index), pebble.Sync)
+	if err := s.db.Set(metaKey(shard, keyFloor), binary.BigEndian.AppendUint64(nil, index), pebble.NoSync); err != nil {
+		return err
+	}
+	return s.db.Flush()
 }
 
 // switchTo makes another position the shard's, with all that was written for
@@ -147,9 +155,12 @@ func (s *store) switchTo(shard uint32, to position) error {
 		b.Set(metaKey(shard, keyPosition), to.append(nil), nil),
 		b.Set(metaKey(shard, keyFloor), binary.BigEndian.AppendUint64(nil, to.index), nil))
 	if err == nil {
-		err = b.Commit(pebble.Sync)
+		err = b.Commit(pebble.NoSync)
 	}
-	return errors.Join(err, b.Close())
+	if err = errors.Join(err, b.Close()); err != nil {
+		return err
+	}
+	return s.db.Flush()
 }
 
 // purge removes every generation of the shard but keep.

@@ -50,7 +50,7 @@ func BenchmarkApply(b *testing.B) {
 				for _, n := range numbers {
 					hex.Encode(n, binary.BigEndian.AppendUint32(nil, uint32(i)))
 				}
-				entry = room.AppendEntry(entry[:0], now, room.AppendSection(nil, 7, 1, next, commands))
+				entry = room.AppendEntry(entry[:0], now, room.AppendSection(nil, 7, 1, next, rpc.PackCommands(commands...)))
 				effects, err := s.Apply(uint64(i)+2, entry, discard{})
 				if err != nil {
 					b.Fatal(err)

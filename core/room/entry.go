@@ -30,13 +30,10 @@ func AppendEntry(dst []byte, timeMS int64, sections []byte) []byte {
 }
 
 // AppendSection appends one rpc.Section with its field tag in rpc.Entry, so
-// that sections one after the other make an entry. commands are encoded
-// rpc.Commands.
-func AppendSection(dst []byte, edge, generation, first uint64, commands [][]byte) []byte {
-	size := 1 + 8 + 1 + protowire.SizeVarint(generation) + 1 + protowire.SizeVarint(first)
-	for _, c := range commands {
-		size += 1 + protowire.SizeBytes(len(c))
-	}
+// that sections one after the other make an entry. commands are as in
+// rpc.Proposal.
+func AppendSection(dst []byte, edge, generation, first uint64, commands []byte) []byte {
+	size := 1 + 8 + 1 + protowire.SizeVarint(generation) + 1 + protowire.SizeVarint(first) + len(commands)
 	dst = slices.Grow(dst, size+1+protowire.SizeVarint(uint64(size)))
 	dst = protowire.AppendTag(dst, 2, protowire.BytesType)
 	dst = protowire.AppendVarint(dst, uint64(size))
@@ -46,11 +43,7 @@ func AppendSection(dst []byte, edge, generation, first uint64, commands [][]byte
 	dst = protowire.AppendVarint(dst, generation)
 	dst = protowire.AppendTag(dst, 3, protowire.VarintType)
 	dst = protowire.AppendVarint(dst, first)
-	for _, c := range commands {
-		dst = protowire.AppendTag(dst, 4, protowire.BytesType)
-		dst = protowire.AppendBytes(dst, c)
-	}
-	return dst
+	return append(dst, commands...)
 }
 
 // section is a decoded rpc.Section; its commands lie in the payload.

@@ -15,7 +15,7 @@ func (s *Shard) SetLimits(rooms, lanes, holds, keys int) {
 // SetHead pretends that a room has had head messages.
 func (s *Shard) SetHead(room string, head uint64) {
 	r := s.rooms[room]
-	r.head, r.first, r.keyFirst = head, head+1, head+1
+	r.head, r.first, r.keys.first = head, head+1, head+1
 }
 
 // Check proves the invariants that are written beside the fields, and that the
@@ -63,18 +63,18 @@ func (s *Shard) Check(r machine.Reader) error {
 }
 
 func (s *Shard) checkRoom(r *room, store machine.Reader) error {
-	if r.first < 1 || r.first > r.head+1 || r.keyFirst < 1 || r.keyFirst > r.head+1 {
-		return fmt.Errorf("first %d, keyFirst %d, head %d", r.first, r.keyFirst, r.head)
+	if r.first < 1 || r.first > r.head+1 || r.keys.first < 1 || r.keys.first > r.head+1 {
+		return fmt.Errorf("first %d, keyFirst %d, head %d", r.first, r.keys.first, r.head)
 	}
 	if r.created > r.active || r.active > s.time {
 		return fmt.Errorf("created %d, active %d, time %d", r.created, r.active, s.time)
 	}
-	if uint64(r.sizes.len()) != r.head+1-r.first || uint64(r.order.len()) != r.head+1-r.keyFirst || len(r.keys) > r.order.len() {
-		return fmt.Errorf("%d sizes, %d keys in order, %d keys; first %d, keyFirst %d, head %d",
-			r.sizes.len(), r.order.len(), len(r.keys), r.first, r.keyFirst, r.head)
+	if uint64(r.sizes.len()) != r.head+1-r.first || uint64(r.keys.len()) != r.head+1-r.keys.first || r.keys.used > r.keys.len() {
+		return fmt.Errorf("%d sizes, %d keys, %d slots; first %d, keys.first %d, head %d",
+			r.sizes.len(), r.keys.len(), r.keys.used, r.first, r.keys.first, r.head)
 	}
-	if r.order.len() > s.limits.keys {
-		return fmt.Errorf("%d keys", r.order.len())
+	if r.keys.len() > s.limits.keys {
+		return fmt.Errorf("%d keys", r.keys.len())
 	}
 	if r.policy != nil && (r.sizes.len() > int(r.policy.RetainMessages) || r.bytes > r.policy.RetainBytes) {
 		return fmt.Errorf("retains %d messages, %d bytes", r.sizes.len(), r.bytes)

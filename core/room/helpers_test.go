@@ -83,7 +83,7 @@ func (r *replica) must(timeMS int64, sections ...[]byte) *room.Effects {
 }
 
 func section(edge, generation, first uint64, commands ...[]byte) []byte {
-	return room.AppendSection(nil, edge, generation, first, commands)
+	return room.AppendSection(nil, edge, generation, first, rpc.PackCommands(commands...))
 }
 
 // describe writes effects as text, everything that is in them.

@@ -15,18 +15,17 @@ type room struct {
 
 	created, active int64 // created <= active <= the shard's time
 
-	// The log. History holds first … head; keys of keyFirst … head are
+	// The log. History holds first … head; keys of keys.first … head are
 	// remembered; blocks reach back to the older of the two.
 	//
-	//	1 <= first <= head+1, 1 <= keyFirst <= head+1
+	//	1 <= first <= head+1, 1 <= keys.first <= head+1
 	//	head <= protocol.MaxSeq
-	//	first, keyFirst never go back
-	first, head, keyFirst uint64
-	bytes                 uint64          // sum of sizes
-	sizes                 queue[uint32]   // of records first … head
-	order                 queue[keyHash]  // of records keyFirst … head
-	keys                  map[keyHash]key // len(keys) <= order.len()
-	blocks                queue[blockInfo]
+	//	first, keys.first never go back
+	first, head uint64
+	bytes       uint64        // sum of sizes
+	sizes       queue[uint32] // of records first … head
+	keys        keys          // of records keys.first … head
+	blocks      queue[blockInfo]
 
 	// Rate: thousandths of a publish left at the time tokensAt.
 	// 0 <= tokens <= 1000*publish_burst
@@ -74,10 +73,10 @@ func (r *room) nextDue(now int64) int64 {
 	if r.first <= r.head {
 		at = min(at, r.timeOf(r.first, now)+int64(r.policy.RetainAgeMs))
 	}
-	if r.keyFirst <= r.head {
-		at = min(at, r.timeOf(r.keyFirst, now)+keyWindowMS)
+	if r.keys.first <= r.head {
+		at = min(at, r.timeOf(r.keys.first, now)+keyWindowMS)
 	}
-	if r.blocks.len() > 0 && r.blocks.at(0).last() < min(r.first, r.keyFirst) {
+	if r.blocks.len() > 0 && r.blocks.at(0).last() < min(r.first, r.keys.first) {
 		at = now // swept in part
 	}
 	if until, ok := r.idle(); ok {
@@ -103,7 +102,7 @@ func (s *Shard) makeRoom(name string) *room {
 	}
 	r := &room{
 		name: name, epoch: s.index, path: appendRoomKey(nil, s.index, name),
-		created: s.time, active: s.time, first: 1, keyFirst: 1, timer: -1, due: never,
+		created: s.time, active: s.time, first: 1, keys: keys{first: 1}, timer: -1, due: never,
 	}
 	r.adopt(s.table)
 	r.tokens, r.tokensAt = 1000*int64(r.policy.PublishBurst), s.time
@@ -139,7 +138,7 @@ func (s *Shard) storeRoom(r *room) {
 	k := append(append(s.key[:0], keyRoom), r.name...)
 	v := machine.AppendSeal(s.value)
 	for _, n := range []uint64{
-		r.epoch, uint64(r.created), uint64(r.active), r.first, r.head, r.keyFirst,
+		r.epoch, uint64(r.created), uint64(r.active), r.first, r.head, r.keys.first,
 		uint64(r.tokens), uint64(r.tokensAt), r.version, uint64(r.due),
 	} {
 		v = binary.AppendUvarint(v, n)

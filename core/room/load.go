@@ -114,12 +114,12 @@ func decodeRoom(name string, v []byte) (*room, bool) {
 	f := fields{b: v}
 	r := &room{name: name, timer: -1}
 	r.epoch, r.created, r.active = f.uvarint(), int64(f.uvarint()), int64(f.uvarint())
-	r.first, r.head, r.keyFirst = f.uvarint(), f.uvarint(), f.uvarint()
+	r.first, r.head, r.keys.first = f.uvarint(), f.uvarint(), f.uvarint()
 	r.tokens, r.tokensAt = int64(f.uvarint()), int64(f.uvarint())
 	r.version = f.uvarint()
 	r.due = int64(f.uvarint())
 	r.print = f.fixed64()
-	if f.bad || len(f.b) != 1 || r.first == 0 || r.keyFirst == 0 || r.first > r.head+1 || r.keyFirst > r.head+1 {
+	if f.bad || len(f.b) != 1 || r.first == 0 || r.keys.first == 0 || r.first > r.head+1 || r.keys.first > r.head+1 {
 		return nil, false
 	}
 	r.countsOnly = f.b[0]&1 != 0
@@ -153,15 +153,12 @@ func (s *Shard) loadBlock(k, v []byte) bool {
 			r.sizes.push(uint32(len(record)))
 			r.bytes += uint64(len(record))
 		}
-		if seq >= r.keyFirst {
-			if r.keys == nil {
-				r.keys = make(map[keyHash]key)
-			}
+		if seq >= r.keys.first {
 			h, bodyHash := b.hashes(i)
-			r.order.push(h)
-			if !plantedForget() {
-				r.keys[h] = key{seq, bodyHash}
+			if plantedForget() {
+				h = keyHash{} // nobody's
 			}
+			r.keys.add(&h, bodyHash)
 		}
 	}
 	return true
@@ -172,7 +169,7 @@ func (r *room) complete() bool {
 	if n := r.blocks.len(); n > 0 && r.blocks.at(n-1).last() != r.head {
 		return false
 	}
-	return uint64(r.sizes.len()) == r.head+1-r.first && uint64(r.order.len()) == r.head+1-r.keyFirst
+	return uint64(r.sizes.len()) == r.head+1-r.first && uint64(r.keys.len()) == r.head+1-r.keys.first
 }
 
 func (s *Shard) loadEdge(k, v []byte) bool {

@@ -35,12 +35,6 @@ func hashKey(scratch, user, id []byte) (keyHash, []byte) {
 	return keyHash(sum[:16]), scratch
 }
 
-// key is what is remembered of a publish.
-type key struct {
-	seq  uint64
-	body uint64
-}
-
 // hashBody tells the bodies of one (user, key) apart: two CRCs, which the
 // processor computes at memory speed. Who collides them harms only himself.
 func hashBody(body []byte) uint64 {
@@ -78,11 +72,7 @@ func (r *room) append(now int64, h keyHash, bodyHash uint64, body []byte) uint64
 
 	r.sizes.push(uint32(size))
 	r.bytes += uint64(size)
-	r.order.push(h)
-	if r.keys == nil {
-		r.keys = make(map[keyHash]key)
-	}
-	r.keys[h] = key{r.head, bodyHash}
+	r.keys.add(&h, bodyHash)
 	r.active = now
 	return r.head
 }
@@ -139,13 +129,13 @@ func (r *room) timeOf(seq uint64, now int64) int64 {
 	return r.blocks.at(i).time
 }
 
-// lookup finds a key that is still remembered.
-func (r *room) lookup(h keyHash, now int64) (k key, at int64, ok bool) {
-	if k, ok = r.keys[h]; !ok {
-		return k, 0, false
+// lookup finds the publish under a key that still counts.
+func (r *room) lookup(h keyHash, now int64) (seq, body uint64, at int64, ok bool) {
+	if seq, body, ok = r.keys.find(&h); !ok {
+		return 0, 0, 0, false
 	}
-	at = r.timeOf(k.seq, now)
-	return k, at, now <= at+keyWindowMS
+	at = r.timeOf(seq, now)
+	return seq, body, at, now <= at+keyWindowMS
 }
 
 // trim moves first to where retention allows it. The messages are gone at once
@@ -182,31 +172,18 @@ func (r *room) trim(now int64) {
 // sweep forgets keys and deletes blocks whose time is over, at most budget
 // blocks of either, and returns what is left of the budget.
 func (r *room) sweep(b machine.Batch, now int64, budget int) int {
-	for budget > 0 && r.order.len() > 0 {
-		i := sort.Search(r.blocks.len(), func(i int) bool { return r.blocks.at(i).last() >= r.keyFirst })
+	for budget > 0 && r.keys.len() > 0 {
+		i := sort.Search(r.blocks.len(), func(i int) bool { return r.blocks.at(i).last() >= r.keys.first })
 		block := r.blocks.at(i)
 		if now <= block.time+keyWindowMS {
 			break
 		}
-		n := int(block.last() + 1 - r.keyFirst)
-		for j := range n {
-			h := *r.order.at(j)
-			// A key that was used again since must stay; that some were shows
-			// in there being fewer keys than records.
-			if len(r.keys) == r.order.len()-j || r.keys[h].seq == r.keyFirst+uint64(j) {
-				delete(r.keys, h)
-			}
-		}
-		r.order.pop(n)
-		r.keyFirst += uint64(n)
+		r.keys.forget(int(block.last() + 1 - r.keys.first))
 		budget--
-	}
-	if r.order.len() == 0 {
-		r.keys = nil // a map keeps its largest size
 	}
 	for budget > 0 && r.blocks.len() > 0 {
 		block := r.blocks.at(0)
-		if block.last() >= min(r.first, r.keyFirst) {
+		if block.last() >= min(r.first, r.keys.first) {
 			break
 		}
 		b.Delete(binary.BigEndian.AppendUint64(append([]byte{keyBlock}, r.path...), block.first))

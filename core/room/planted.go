@@ -29,7 +29,7 @@ func plantedReuse(s *Shard) {
 		return
 	}
 	for _, r := range s.rooms {
-		if r.blocks.len() < 2 || r.blocks.at(r.blocks.len()-1).first < max(r.first, r.keyFirst) {
+		if r.blocks.len() < 2 || r.blocks.at(r.blocks.len()-1).first < max(r.first, r.keys.first) {
 			continue
 		}
 		r.forgetNewest()
@@ -39,12 +39,9 @@ func plantedReuse(s *Shard) {
 func (r *room) forgetNewest() {
 	newest := *r.blocks.at(r.blocks.len() - 1)
 	for range newest.count {
-		h, size := *r.order.at(r.order.len() - 1), *r.sizes.at(r.sizes.len() - 1)
-		if r.keys[h].seq == r.head {
-			delete(r.keys, h)
-		}
-		r.bytes -= uint64(size)
-		r.order.items = r.order.items[:len(r.order.items)-1]
+		r.bytes -= uint64(*r.sizes.at(r.sizes.len() - 1))
+		r.keys.clear(r.keys.at(r.head), r.head)
+		r.keys.kept.items = r.keys.kept.items[:len(r.keys.kept.items)-1]
 		r.sizes.items = r.sizes.items[:len(r.sizes.items)-1]
 		r.head--
 	}

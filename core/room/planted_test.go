@@ -40,7 +40,7 @@ func TestPlantedBugsAreThere(t *testing.T) {
 				}
 				commands = append(commands, b)
 			}
-			effects, err := s.Apply(index, AppendEntry(nil, 1000, AppendSection(nil, 7, index, 1, commands)), store)
+			effects, err := s.Apply(index, AppendEntry(nil, 1000, AppendSection(nil, 7, index, 1, rpc.PackCommands(commands...))), store)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -79,13 +79,17 @@ func (s *Shard) publish(l *lane, body []byte, res *rpc.Result) {
 	h, s.scratch = hashKey(s.scratch, p.user, p.key)
 	bodyHash := hashBody(p.body)
 
-	r := s.rooms[string(p.room)]
+	r := s.last
+	if r == nil || r.name != string(p.room) {
+		r = s.rooms[string(p.room)]
+		s.last = r
+	}
 	if r != nil {
 		s.touch(r)
 		res.Epoch = r.epoch
-		if k, at, ok := r.lookup(h, s.time); ok {
-			res.Seq, res.TimeMs = k.seq, at
-			if res.Duplicate = k.body == bodyHash; !res.Duplicate {
+		if seq, body, at, ok := r.lookup(h, s.time); ok {
+			res.Seq, res.TimeMs = seq, at
+			if res.Duplicate = body == bodyHash; !res.Duplicate {
 				res.Code = uint32(protocol.KeyConflict)
 			}
 			return
@@ -137,8 +141,8 @@ func (s *Shard) refuse(r *room) (code protocol.Code, wait int64) {
 	switch {
 	case r.head >= protocol.MaxSeq:
 		return protocol.Overloaded, 0
-	case r.order.len() >= s.limits.keys:
-		return protocol.KeysFull, r.timeOf(r.keyFirst, s.time) + keyWindowMS + 1 - s.time
+	case r.keys.len() >= s.limits.keys:
+		return protocol.KeysFull, r.timeOf(r.keys.first, s.time) + keyWindowMS + 1 - s.time
 	}
 	rate, full := int64(r.policy.PublishRate), 1000*int64(r.policy.PublishBurst)
 	if gone := s.time - r.tokensAt; gone > full/rate {

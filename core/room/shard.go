@@ -44,6 +44,7 @@ type Shard struct {
 
 	// Of the entry being applied, and buffers that outlive it.
 	index    uint64
+	last     *room // the one published to last
 	batch    machine.Batch
 	effects  *Effects
 	touched  []*room // in order of first touch
@@ -227,7 +228,7 @@ func (s *Shard) finish() *Effects {
 	clear(s.dirty)
 	clear(s.commands) // they hold the payload
 	s.touched, s.appended, s.dirty = s.touched[:0], s.appended[:0], s.dirty[:0]
-	s.batch, s.effects, s.pub = nil, nil, publish{}
+	s.batch, s.effects, s.pub, s.last = nil, nil, publish{}, nil
 	return effects
 }
 

@@ -78,13 +78,15 @@ func (c *Core) Attach(stream grpc.BidiStreamingServer[rpc.AttachRequest, rpc.Att
 func (c *Core) apply(a *attachment, p *rpc.Proposal) {
 	key := laneKey{a.edge, p.GetShard()}
 	l := c.lanes[key]
-	commands := make([]*rpc.Command, len(p.GetCommands()))
-	for i, b := range p.GetCommands() {
-		commands[i] = &rpc.Command{}
-		if err := proto.Unmarshal(b, commands[i]); err != nil {
+	var commands []*rpc.Command
+	for rest := p.GetCommands(); len(rest) > 0; {
+		b, after, ok := rpc.NextCommand(rest)
+		command := &rpc.Command{}
+		if !ok || proto.Unmarshal(b, command) != nil {
 			c.crossed = append(c.crossed, "a command cannot be read")
 			return
 		}
+		commands, rest = append(commands, command), after
 	}
 	switch {
 	case l == nil:

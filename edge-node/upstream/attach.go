@@ -27,7 +27,6 @@ func (c *Client) sendLanes(ctx context.Context, l *link, stream grpc.BidiStreami
 				return fmt.Errorf("send to core: %w", err)
 			}
 			c.met.proposals.Inc()
-			c.met.commands.Add(float64(len(p.GetCommands())))
 		}
 		if len(proposals) > 0 {
 			continue
@@ -71,9 +70,11 @@ func (c *Client) takeProposals(to []*rpc.Proposal) ([]*rpc.Proposal, time.Time) 
 			}
 			ln.restart(c.lease(), now)
 		}
+		before := ln.sent
 		p, at := ln.take(now)
 		if p != nil {
 			to = append(to, p)
+			c.met.commands.Add(float64(ln.sent - before))
 		}
 		sooner(at)
 	}

@@ -24,6 +24,8 @@ const (
 	fillTime = time.Millisecond
 	// opOverhead is what an op costs beside its bytes.
 	opOverhead = 160
+	// commandHead bounds what a proposal has for a command beside its bytes.
+	commandHead = 5
 )
 
 type opKind uint8
@@ -153,11 +155,11 @@ func (l *lane) take(now time.Time) (*rpc.Proposal, time.Time) {
 	}
 	p := &rpc.Proposal{
 		Shard: l.shard, Generation: l.generation, First: l.base + uint64(l.sent),
-		Commands: make([][]byte, n),
+		Commands: make([]byte, 0, size+n*commandHead),
 	}
-	for i, o := range l.queue[l.sent : l.sent+n] {
+	for _, o := range l.queue[l.sent : l.sent+n] {
 		o.tried = true
-		p.Commands[i] = o.data
+		p.Commands = rpc.AppendCommand(p.Commands, o.data)
 	}
 	if l.sent == 0 {
 		l.progress = now

@@ -48,7 +48,7 @@ func sends(l *lane, now time.Time) string {
 		return "-"
 	}
 	words := []string{fmt.Sprintf("%d/%d:", p.GetGeneration(), p.GetFirst())}
-	for _, c := range p.GetCommands() {
+	for _, c := range unpack(p) {
 		var command rpc.Command
 		if proto.Unmarshal(c, &command) == nil && command.GetRelease() != nil {
 			words = append(words, "release")
@@ -57,6 +57,17 @@ func sends(l *lane, now time.Time) string {
 		words = append(words, string(c))
 	}
 	return strings.Join(words, " ")
+}
+
+func unpack(p *rpc.Proposal) (commands [][]byte) {
+	for rest := p.GetCommands(); len(rest) > 0; {
+		c, after, ok := rpc.NextCommand(rest)
+		if !ok {
+			panic("the commands of a proposal cannot be told apart")
+		}
+		commands, rest = append(commands, c), after
+	}
+	return commands
 }
 
 func answers(l *lane, first uint64, codes ...protocol.Code) string {
@@ -206,7 +217,7 @@ func TestEveryPublishIsAnsweredOnceInOrder(t *testing.T) {
 				}
 				p := flight[0]
 				flight = flight[1:]
-				r := &rpc.ProposalResults{Generation: p.GetGeneration(), First: p.GetFirst(), Results: make([]*rpc.Result, len(p.GetCommands()))}
+				r := &rpc.ProposalResults{Generation: p.GetGeneration(), First: p.GetFirst(), Results: make([]*rpc.Result, len(unpack(p)))}
 				for i := range r.Results {
 					r.Results[i] = &rpc.Result{}
 				}

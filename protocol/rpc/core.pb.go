@@ -227,7 +227,7 @@ type Proposal struct {
 	Shard         uint32                 `protobuf:"varint,1,opt,name=shard,proto3" json:"shard,omitempty"`
 	Generation    uint64                 `protobuf:"varint,2,opt,name=generation,proto3" json:"generation,omitempty"`
 	First         uint64                 `protobuf:"varint,3,opt,name=first,proto3" json:"first,omitempty"`
-	Commands      [][]byte               `protobuf:"bytes,4,rep,name=commands,proto3" json:"commands,omitempty"`
+	Commands      []byte                 `protobuf:"bytes,4,opt,name=commands,proto3" json:"commands,omitempty"` // field 4 of Section, encoded: core copies it as it is
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -283,7 +283,7 @@ func (x *Proposal) GetFirst() uint64 {
 	return 0
 }
 
-func (x *Proposal) GetCommands() [][]byte {
+func (x *Proposal) GetCommands() []byte {
 	if x != nil {
 		return x.Commands
 	}
@@ -2761,7 +2761,7 @@ const file_protocol_rpc_core_proto_rawDesc = "" +
 	"generation\x18\x02 \x01(\x04R\n" +
 	"generation\x12\x14\n" +
 	"\x05first\x18\x03 \x01(\x04R\x05first\x12\x1a\n" +
-	"\bcommands\x18\x04 \x03(\fR\bcommands\"\x8f\x01\n" +
+	"\bcommands\x18\x04 \x01(\fR\bcommands\"\x8f\x01\n" +
 	"\x0fProposalResults\x12\x14\n" +
 	"\x05shard\x18\x01 \x01(\rR\x05shard\x12\x1e\n" +
 	"\n" +
