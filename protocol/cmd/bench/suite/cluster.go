@@ -35,14 +35,15 @@ type cluster struct {
 	edges    []*exec.Cmd
 	ws       []string // the edges' WebSocket URLs
 	tcp      []string
-	key      string // private key file that tokens are signed with
+	key      string   // private key file that tokens are signed with
+	env      []string // of the servers
 	operator *pki.Credentials
 	address  []string // of the core nodes
 	ready    []string // readiness URLs
 }
 
-func startCluster(ctx context.Context, barrage, dir string, log *os.File) (_ *cluster, err error) {
-	c := &cluster{dir: dir, key: filepath.Join(dir, "tokens.key")}
+func startCluster(ctx context.Context, barrage, dir string, log *os.File, env []string) (_ *cluster, err error) {
+	c := &cluster{dir: dir, env: env, key: filepath.Join(dir, "tokens.key")}
 	defer func() {
 		if err != nil {
 			c.stop()
@@ -135,7 +136,7 @@ func (c *cluster) start(ca *pki.CA, role pki.Role, name, barrage string, log *os
 		return nil, err
 	}
 	cmd := exec.Command(barrage, append(args, "--tls", dir)...) //nolint:noctx // it is ended by stop
-	cmd.Stdout, cmd.Stderr = log, log
+	cmd.Env, cmd.Stdout, cmd.Stderr = c.env, log, log
 	return cmd, cmd.Start()
 }
 

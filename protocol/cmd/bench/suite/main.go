@@ -1,8 +1,7 @@
-// Command suite measures Barrage against the speed table of its issue and
-// against its peers, in one run on one machine: three core processes and three
-// edges with mutual TLS and signed tokens, data on disk, and the peers of the
-// module beside it, in turns (Barrage, peer, Barrage). It prints the tables of
-// docs/performance.md.
+// Command suite measures Barrage and its peers, in one run on one machine: three
+// core processes and three edges with mutual TLS and signed tokens, data on
+// disk, and the peers of the module beside it, in turns (Barrage, peer,
+// Barrage). It prints the tables of docs/performance.md.
 //
 //	go run ./protocol/cmd/bench/suite --dir /var/tmp
 //
@@ -52,12 +51,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	flags.StringVar(&o.dir, "dir", os.TempDir(), "where to put the servers' data: the disk to measure")
 	flags.StringVar(&o.barrage, "barrage", "", "barrage binary (default: built from this tree)")
 	flags.StringVar(&o.peers, "peers", "", "peers binary (default: built from this tree; none leaves the peers out)")
-	flags.StringVar(&o.only, "only", "publish,follower,fanout,idle,storm", "rows to measure")
+	flags.StringVar(&o.only, "only", "publish,spread,follower,fanout,idle,storm", "rows to measure")
 	flags.IntVar(&o.seconds, "seconds", 10, "length of a measurement")
 	flags.IntVar(&o.members, "members", 1000, "members of the fan-out and the storm")
 	flags.IntVar(&o.idle, "idle", 5000, "connections of the idle row")
 	flags.IntVar(&o.rounds, "rounds", 2, "measurements of Barrage in a row; a peer's stand between them")
-	flags.IntVar(&o.rooms, "rooms", 16, "rooms of the publish row, a publisher each")
+	flags.IntVar(&o.rooms, "rooms", 16, "rooms of the spread row, a publisher each")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -84,6 +83,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 		if !strings.Contains(","+o.only+",", ","+row.name+",") {
 			continue
 		}
+		s.processors = row.processors
 		// Each row has servers of its own: what one leaves behind does not
 		// weigh on the next.
 		if err := s.withCluster(ctx, row.measure); err != nil {

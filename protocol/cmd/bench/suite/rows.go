@@ -22,6 +22,8 @@ type suite struct {
 	stderr  io.Writer
 	cluster *cluster
 	number  int // of clusters so far
+	// processors is how many each process of the present row may use; 0: all.
+	processors int
 }
 
 // result is what both "barrage bench" and the peers report.
@@ -47,16 +49,36 @@ type latency struct {
 	P99 float64 `json:"p99_ms"`
 }
 
-// rows are the tables, in the order of the page.
+// rows are the tables, in the order of the page. Publishing is measured twice:
+// as a server starts on a bare machine, where each process takes all processors
+// to be its own, and with one processor each, as in containers with a limit.
 var rows = []struct {
-	name    string
-	measure func(*suite, context.Context) error
+	name       string
+	processors int
+	measure    func(*suite, context.Context) error
 }{
-	{"publish", (*suite).publish},
-	{"follower", (*suite).follower},
-	{"fanout", (*suite).fanout},
-	{"idle", (*suite).idleRow},
-	{"storm", (*suite).storm},
+	{"publish", 0, (*suite).publish},
+	{"publish", 1, (*suite).publish},
+	{"spread", 1, (*suite).spread},
+	{"follower", 0, (*suite).follower},
+	{"fanout", 0, (*suite).fanout},
+	{"idle", 0, (*suite).idleRow},
+	{"storm", 0, (*suite).storm},
+}
+
+// env is what the processes of the present row get.
+func (s *suite) env() []string {
+	if s.processors == 0 {
+		return os.Environ()
+	}
+	return append(os.Environ(), fmt.Sprintf("GOMAXPROCS=%d", s.processors))
+}
+
+func (s *suite) share() string {
+	if s.processors == 0 {
+		return "processes share all processors"
+	}
+	return fmt.Sprintf("GOMAXPROCS=%d for each process", s.processors)
 }
 
 func (s *suite) withCluster(ctx context.Context, measure func(*suite, context.Context) error) error {
@@ -70,7 +92,7 @@ func (s *suite) withCluster(ctx context.Context, measure func(*suite, context.Co
 		return err
 	}
 	defer log.Close()
-	if s.cluster, err = startCluster(ctx, s.barrage, dir, log); err == nil {
+	if s.cluster, err = startCluster(ctx, s.barrage, dir, log, s.env()); err == nil {
 		defer os.RemoveAll(dir)
 		defer s.cluster.stop()
 		err = measure(s, ctx)
@@ -97,7 +119,7 @@ func (s *suite) measured(ctx context.Context, program string, args []string) (re
 	fmt.Fprintf(s.stderr, "\n$ %s %s\n", filepath.Base(program), strings.Join(args, " "))
 	var out bytes.Buffer
 	cmd := exec.CommandContext(ctx, program, args...)
-	cmd.Stdout, cmd.Stderr = &out, s.stderr
+	cmd.Env, cmd.Stdout, cmd.Stderr = s.env(), &out, s.stderr
 	if err := cmd.Run(); err != nil {
 		return result{}, fmt.Errorf("%s %s: %w", filepath.Base(program), args[0], err)
 	}
@@ -125,19 +147,14 @@ func (s *suite) inTurns(ctx context.Context, own, other func(context.Context) (r
 }
 
 func (s *suite) publish(ctx context.Context) error {
-	a, b, err := s.inTurns(ctx, func(ctx context.Context) (result, error) {
-		return s.bench(ctx, "publish", "--server", strings.Join(s.cluster.tcp, ","), "--rooms", fmt.Sprint(s.rooms), "--outstanding", "256", "--size", "128", "--read-back", "--server-pid", pids(s.cluster.cores))
-	}, func(ctx context.Context) (result, error) {
+	a, b, err := s.inTurns(ctx, func(ctx context.Context) (result, error) { return s.saturate(ctx, 1) }, func(ctx context.Context) (result, error) {
 		return s.peer(ctx, "jetstream", "--outstanding", "256", "--size", "128", "--dir", s.work)
 	})
 	if err != nil {
 		return err
 	}
-	s.table(fmt.Sprintf("Durable publish: 256 outstanding, 128 B, %d rooms, fsync on a majority of three before the acknowledgement", s.rooms),
-		"| | msgs/s | CPU-µs a message, three servers | p50 ms | p99 ms |\n|---|---|---|---|---|")
-	for _, r := range a {
-		s.line("Barrage, SDK → edge → core (CPU of the cores)", number(r.AckedPerSecond), micro(r.CPUPerAck), milli(r.Ack.P50), milli(r.Ack.P99))
-	}
+	s.publishTable(1)
+	s.published(a)
 	for _, r := range b {
 		s.line("nats-server "+r.Version+" JetStream R3, file, "+r.Note, number(r.AckedPerSecond), micro(r.CPUPerAck), milli(r.Ack.P50), milli(r.Ack.P99))
 	}
@@ -145,6 +162,37 @@ func (s *suite) publish(ctx context.Context) error {
 		s.line("**ratio of medians**", fmt.Sprintf("%.1f×", rate(a)/rate(b)), fmt.Sprintf("%.2f×", perAck(a)/perAck(b)), "", "")
 	}
 	return nil
+}
+
+// spread is publish over several rooms, and so over all shards.
+func (s *suite) spread(ctx context.Context) error {
+	var list []result
+	for range s.rounds {
+		r, err := s.saturate(ctx, s.rooms)
+		if err != nil {
+			return err
+		}
+		list = append(list, r)
+	}
+	s.publishTable(s.rooms)
+	s.published(list)
+	return nil
+}
+
+func (s *suite) saturate(ctx context.Context, rooms int) (result, error) {
+	return s.bench(ctx, "publish", "--server", strings.Join(s.cluster.tcp, ","), "--rooms", fmt.Sprint(rooms), "--outstanding", "256", "--size", "128",
+		"--read-back", "--server-pid", pids(s.cluster.cores))
+}
+
+func (s *suite) publishTable(rooms int) {
+	s.table(fmt.Sprintf("Durable publish: 256 outstanding over %d rooms, 128 B, fsync on a majority of three before the acknowledgement; %s", rooms, s.share()),
+		"| | msgs/s | CPU-µs a message, three servers | p50 ms | p99 ms |\n|---|---|---|---|---|")
+}
+
+func (s *suite) published(list []result) {
+	for _, r := range list {
+		s.line("Barrage, SDK → edge → core (CPU of the cores)", number(r.AckedPerSecond), micro(r.CPUPerAck), milli(r.Ack.P50), milli(r.Ack.P99))
+	}
 }
 
 func (s *suite) follower(ctx context.Context) error {
