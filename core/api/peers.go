@@ -14,7 +14,6 @@ import (
 	"google.golang.org/grpc/keepalive"
 
 	"github.com/barrage-im/barrage/protocol/pki"
-	"github.com/barrage-im/barrage/protocol/rpc"
 )
 
 // peers are the gRPC connections to other nodes, made when first needed.
@@ -41,7 +40,6 @@ func Dial(address string, creds *pki.Credentials, dial func(context.Context, str
 		}),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: keepaliveEvery, Timeout: keepaliveWait}),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage), grpc.MaxCallSendMsgSize(maxMessage)),
-		rpc.ClientBuffers(),
 		grpc.WithInitialWindowSize(rpcWindow),
 		grpc.WithInitialConnWindowSize(4 * rpcWindow),
 		grpc.WithDisableServiceConfig(),

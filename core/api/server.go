@@ -97,7 +97,6 @@ func New(cfg Config, log *slog.Logger, reg prometheus.Registerer) (*Server, erro
 		grpc.MaxSendMsgSize(maxMessage),
 		grpc.MaxConcurrentStreams(maxStreams),
 		grpc.MaxHeaderListSize(maxHeaders),
-		rpc.ServerBuffers(),
 		grpc.InitialWindowSize(rpcWindow),
 		grpc.InitialConnWindowSize(4*rpcWindow),
 		grpc.ConnectionTimeout(handshakeTimeout),

@@ -79,6 +79,11 @@ func (s *Session) may(verb, room string) (*rpc.Policy, *protocol.Error) {
 	if _, err := protocol.CanonicalRoom(room); err != nil {
 		return nil, asError(err)
 	}
+	return s.allowed(verb, room)
+}
+
+// allowed is may for a name that is known to be one.
+func (s *Session) allowed(verb, room string) (*rpc.Policy, *protocol.Error) {
 	policy := s.srv.policy(room)
 	if !s.who().May(verb, room) && !slices.Contains(policy.GetVerbs(), verb) {
 		return nil, protocol.Errorf(protocol.Forbidden, "the token does not allow %s in this room", verb)

@@ -21,7 +21,7 @@ type order struct {
 // A recipient is the room published to last: clients rarely change it.
 type recipient struct {
 	room string
-	rate string // what the user's rate there is counted by
+	rate string // what the user's rate there is counted by; empty before the name was checked
 }
 
 // publish sends a message to core. The reply comes with its outcome.
@@ -41,17 +41,7 @@ func (s *Session) submit(p *protocol.Publish) *protocol.Error {
 		return err
 	}
 	now := time.Now()
-	policy, err := s.may(verbPublish, room)
-	if err == nil {
-		err = check(p, policy)
-	}
-	if err == nil {
-		if s.to.rate == "" {
-			s.to.rate = rateKey(claims.User, room)
-		}
-		err = s.srv.rates.allow(s.to.rate, policy, now)
-	}
-	if err != nil {
+	if err = s.permit(p, claims, now); err != nil {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.passOver(room, p.Order, err.Code)
@@ -82,6 +72,24 @@ func (s *Session) submit(p *protocol.Publish) *protocol.Error {
 		o.next, o.skip = p.Order+1, 0
 	}
 	return nil
+}
+
+// permit looks at everything but the order.
+func (s *Session) permit(p *protocol.Publish, claims *auth.Claims, now time.Time) *protocol.Error {
+	if s.to.rate == "" {
+		if _, err := protocol.CanonicalRoom(s.to.room); err != nil {
+			return asError(err)
+		}
+		s.to.rate = rateKey(claims.User, s.to.room)
+	}
+	policy, err := s.allowed(verbPublish, s.to.room)
+	if err == nil {
+		err = check(p, policy)
+	}
+	if err == nil {
+		err = s.srv.rates.allow(s.to.rate, policy, now)
+	}
+	return err
 }
 
 // check looks at what does not depend on anybody else.

@@ -105,7 +105,6 @@ func (c *Client) dial(address string) (*grpc.ClientConn, error) {
 	opts := []grpc.DialOption{
 		grpc.WithTransportCredentials(c.cfg.Credentials),
 		grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.Config{BaseDelay: minPause, Multiplier: 1.6, MaxDelay: maxPause}, MinConnectTimeout: connectTimeout}),
-		rpc.ClientBuffers(),
 		grpc.WithInitialWindowSize(rpcWindow),
 		grpc.WithInitialConnWindowSize(4 * rpcWindow),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(8 << 20)),
