@@ -32,9 +32,12 @@ const (
 	// busyBytes in an entry, half a dozen chat messages, make a shard busy.
 	busyBytes = 1 << 10
 	// quietFor is how long nothing is proposed before followers of a busy shard
-	// are told of the last commit by an entry of its own.
+	// are told of the last commit.
 	quietFor = 2 * time.Millisecond
 
+	// tellPause is how long to wait, at first, before a follower that did not
+	// have the entry yet is told again.
+	tellPause = 2 * time.Millisecond
 	// commitTimeout is how often raft tells idle followers how far the log is
 	// committed. The proposer tells them itself (quietFor), so this serves what
 	// it does not propose, like changes of membership. Each shard pays it for

@@ -8,20 +8,20 @@ import (
 
 // metrics of a node. Shards are few and numbered, so they may be a label.
 type metrics struct {
-	entries, sections, bytes, skipped, barriers *prometheus.CounterVec
-	commit, apply, fsync                        *prometheus.HistogramVec
-	leader, pending                             *prometheus.GaugeVec
-	refused                                     *prometheus.CounterVec // by reason
-	snapshotBytes                               *prometheus.CounterVec // by direction
-	conns                                       *prometheus.CounterVec // refused, by reason
-	diskFree, diskTotal                         prometheus.Gauge
+	entries, sections, bytes, skipped, told *prometheus.CounterVec
+	commit, apply, fsync                    *prometheus.HistogramVec
+	leader, pending                         *prometheus.GaugeVec
+	refused                                 *prometheus.CounterVec // by reason
+	snapshotBytes                           *prometheus.CounterVec // by direction
+	conns                                   *prometheus.CounterVec // refused, by reason
+	diskFree, diskTotal                     prometheus.Gauge
 }
 
 type shardMetrics struct {
-	entries, sections, bytes, skipped, barriers prometheus.Counter
-	commit, apply, fsync                        prometheus.Observer
-	leader, pending                             prometheus.Gauge
-	refused, snapshotBytes                      *prometheus.CounterVec
+	entries, sections, bytes, skipped, told prometheus.Counter
+	commit, apply, fsync                    prometheus.Observer
+	leader, pending                         prometheus.Gauge
+	refused, snapshotBytes                  *prometheus.CounterVec
 }
 
 func newMetrics(reg prometheus.Registerer) (*metrics, error) {
@@ -45,7 +45,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		sections:      count("sections_total", "Sections proposed by this node.", "shard"),
 		bytes:         count("entry_bytes_total", "Bytes of log entries proposed by this node.", "shard"),
 		skipped:       count("skipped_entries_total", "Replayed entries that the state held already.", "shard"),
-		barriers:      count("barriers_total", "Empty entries that told followers of a commit.", "shard"),
+		told:          count("told_total", "Messages that told a follower of a commit and nothing else.", "shard"),
 		commit:        seconds("commit_seconds", "From proposing an entry to its effects."),
 		apply:         seconds("apply_seconds", "Applying and storing one batch of entries."),
 		fsync:         seconds("log_write_seconds", "Writing entries to the log, durably."),
@@ -61,7 +61,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		return m, nil
 	}
 	for _, c := range []prometheus.Collector{
-		m.entries, m.sections, m.bytes, m.skipped, m.barriers, m.commit, m.apply, m.fsync, m.leader, m.pending,
+		m.entries, m.sections, m.bytes, m.skipped, m.told, m.commit, m.apply, m.fsync, m.leader, m.pending,
 		m.refused, m.snapshotBytes, m.conns, m.diskFree, m.diskTotal,
 	} {
 		if err := reg.Register(c); err != nil {
@@ -75,7 +75,7 @@ func (m *metrics) shard(id uint32) *shardMetrics {
 	l := strconv.FormatUint(uint64(id), 10)
 	return &shardMetrics{
 		entries: m.entries.WithLabelValues(l), sections: m.sections.WithLabelValues(l), bytes: m.bytes.WithLabelValues(l),
-		skipped: m.skipped.WithLabelValues(l), barriers: m.barriers.WithLabelValues(l),
+		skipped: m.skipped.WithLabelValues(l), told: m.told.WithLabelValues(l),
 		commit: m.commit.WithLabelValues(l), apply: m.apply.WithLabelValues(l), fsync: m.fsync.WithLabelValues(l),
 		leader: m.leader.WithLabelValues(l), pending: m.pending.WithLabelValues(l),
 		refused: m.refused, snapshotBytes: m.snapshotBytes,

@@ -282,11 +282,7 @@ func (p *proposer) propose() {
 			return
 		}
 		if len(take) == 0 {
-			// Raft tells a follower of a commit with the next entry, or one to
-			// two CommitTimeouts later. An empty entry of raft's own is told at
-			// once; it is not followed by another.
-			s.metrics.barriers.Inc()
-			s.raft.Barrier(0)
+			s.tell()
 			continue
 		}
 		sections = sections[:0]

@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"fmt"
 	"testing"
 	"time"
 )
@@ -35,6 +36,8 @@ func TestAnEntryWaitsForTheOneInFlightOnlyWhereAMajorityIsNear(t *testing.T) {
 // though nothing more comes: not when it would have overtaken it.
 func TestTheEndOfAnEntryBringsTheNextForward(t *testing.T) {
 	p := newProposer(nil)
+	p.mu.Lock() // the timer waits
+	defer p.mu.Unlock()
 	defer p.timer.Stop()
 	p.committed(2 * time.Millisecond)
 	p.leading, p.busy, p.inFlight, p.last = true, true, 1, time.Now()
@@ -48,5 +51,25 @@ func TestTheEndOfAnEntryBringsTheNextForward(t *testing.T) {
 	p.look()
 	if left := time.Until(p.alarm); left > gatherMax {
 		t.Errorf("after the end of the one in flight, the next is due in %s", left)
+	}
+}
+
+// The followers of an idle shard know of a commit long before raft tells them.
+func TestFollowersAreToldOfACommit(t *testing.T) {
+	t.Parallel()
+	c := three(t, nil)
+	leader := c.leader(1)
+	for i := range 5 {
+		c.put(1, fmt.Sprint(i))
+		put := time.Now()
+		want := leader.Shard(1).AppliedIndex()
+		for _, f := range c.followers(1) {
+			for f.Shard(1).AppliedIndex() < want {
+				if time.Since(put) > commitTimeout/2 {
+					t.Fatalf("%s has applied %d of %d entries after %s", f.cfg.Node, f.Shard(1).AppliedIndex(), want, time.Since(put))
+				}
+				time.Sleep(time.Millisecond)
+			}
+		}
 	}
 }

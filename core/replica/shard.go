@@ -35,6 +35,7 @@ type Shard struct {
 	notify  chan bool // leadership, from raft
 
 	proposer *proposer
+	tellers  tellers
 
 	// view guards the machine, position and broken. The apply goroutine writes
 	// under it; View reads under it.
@@ -80,6 +81,7 @@ func openShard(n *Node, id uint32) (_ *Shard, err error) {
 		return nil, err
 	}
 	s.proposer = newProposer(s)
+	s.tellers.busy = map[raft.ServerID]bool{}
 	if err := s.startRaft(); err != nil {
 		return nil, err
 	}

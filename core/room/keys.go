@@ -1,10 +1,6 @@
 package room
 
-import (
-	"encoding/binary"
-	"math/bits"
-	"math/rand/v2"
-)
+import "hash/maphash"
 
 // keys is what a room remembers of publishes: their keys in the order of their
 // seqs, to be forgotten in that order, and found by key. A key that was
@@ -37,13 +33,12 @@ const (
 // The queue must not be longer than what the bits of a slot tell apart.
 const _ = uint(1<<slotSeqBits - MaxKeys)
 
-// seed makes the places differ between processes, so that nobody can choose
-// keys that fall together. Nothing else depends on it.
-var seed = rand.Uint64()
+// seed makes the places differ between processes, as in a Go map, so that nobody
+// can choose keys that fall together. Nothing else depends on it.
+var seed = maphash.MakeSeed()
 
 func placeOf(h *keyHash) uint64 {
-	hi, lo := bits.Mul64(binary.LittleEndian.Uint64(h[:])^seed, 0x9e3779b97f4a7c15)
-	return slotUsed | (hi^lo)&(1<<slotHashBits-1)<<slotSeqBits
+	return slotUsed | maphash.Bytes(seed, h[:])&(1<<slotHashBits-1)<<slotSeqBits
 }
 
 func (k *keys) len() int { return k.kept.len() }

@@ -75,14 +75,15 @@ func (s *Session) who() *auth.Claims {
 
 // may checks a room's name and the permission to do verb there, by the claims
 // or by the room's policy.
-func (s *Session) may(verb, room string) (*rpc.Policy, *protocol.Error) {
+func (s *Session) may(verb, room string) *protocol.Error {
 	if _, err := protocol.CanonicalRoom(room); err != nil {
-		return nil, asError(err)
+		return asError(err)
 	}
-	return s.allowed(verb, room)
+	_, err := s.allowed(verb, room)
+	return err
 }
 
-// allowed is may for a name that is known to be one.
+// allowed is may for a name that is known to be one; it returns the policy.
 func (s *Session) allowed(verb, room string) (*rpc.Policy, *protocol.Error) {
 	policy := s.srv.policy(room)
 	if !s.who().May(verb, room) && !slices.Contains(policy.GetVerbs(), verb) {

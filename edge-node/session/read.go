@@ -36,7 +36,7 @@ func (s *Session) budgeted(id uint64, read func(ctx context.Context)) {
 }
 
 func (s *Session) history(id uint64, h *wire.History) {
-	if _, err := s.may(verbHistory, h.GetRoom()); err != nil {
+	if err := s.may(verbHistory, h.GetRoom()); err != nil {
 		s.refuse(id, err)
 		return
 	}
@@ -108,7 +108,7 @@ func pageError(code protocol.Code, page *rpc.HistoryPage) *protocol.Error {
 }
 
 func (s *Session) members(id uint64, m *wire.Members) {
-	if _, err := s.may(verbMembers, m.GetRoom()); err != nil {
+	if err := s.may(verbMembers, m.GetRoom()); err != nil {
 		s.refuse(id, err)
 		return
 	}

@@ -11,7 +11,7 @@ import (
 // join enters a room; the hub answers.
 func (s *Session) join(id uint64, j *wire.Join) {
 	room := j.GetRoom()
-	if _, err := s.may(verbJoin, room); err != nil {
+	if err := s.may(verbJoin, room); err != nil {
 		s.refuse(id, err)
 		return
 	}
