@@ -52,6 +52,9 @@ func (s *Server) Ready() error {
 		if _, _, ok := shard.Leader(); !ok {
 			return errors.New("a shard has no leader: too few core nodes reach each other")
 		}
+		if !shard.CaughtUp() {
+			return errors.New("a shard still applies what its log held at the start")
+		}
 	}
 	return nil
 }

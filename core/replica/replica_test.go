@@ -271,3 +271,26 @@ func TestFollowerHearsOfACommitAtOnce(t *testing.T) {
 		t.Fatalf("a follower applies %s after the leader", d)
 	}
 }
+
+// A node that starts again is behind what it has answered before until it has
+// applied its log, which it can only once it hears of a leader.
+func TestANodeThatStartsAgainCatchesUp(t *testing.T) {
+	t.Parallel()
+	c := three(t, nil)
+	for i := range 20 {
+		c.put(1, fmt.Sprint(i))
+	}
+	c.equal(1)
+	f := c.followers(1)[0]
+	if !f.Shard(1).CaughtUp() {
+		t.Error("a node that has applied everything is behind")
+	}
+	c.stop(f.cfg.Node)
+	c.setCut(f.cfg.Node, true)
+	f = c.must(c.restart(f, nil))
+	if f.Shard(1).CaughtUp() {
+		t.Error("a node that hears nobody has caught up with its log")
+	}
+	c.setCut(f.cfg.Node, false)
+	eventually(t, "the node to catch up", f.Shard(1).CaughtUp)
+}

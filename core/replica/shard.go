@@ -28,6 +28,7 @@ type Shard struct {
 	machine machine.Machine
 	metrics *shardMetrics
 	raft    *raft.Raft
+	start   uint64 // the last index in the log when raft started
 	logs    *guardedLog
 	snaps   *snapshots
 	layer   *streamLayer
@@ -179,8 +180,11 @@ func (s *Shard) startRaft() (err error) {
 	cfg.NoLegacyTelemetry = true
 	cfg.NotifyCh = s.notify
 	cfg.Logger = logger
-	s.raft, err = raft.NewRaft(cfg, fsm{s}, cache, s.logs, s.snaps, s.trans)
-	return err
+	if s.raft, err = raft.NewRaft(cfg, fsm{s}, cache, s.logs, s.snaps, s.trans); err != nil {
+		return err
+	}
+	s.start = s.raft.LastIndex()
+	return nil
 }
 
 func (s *Shard) closeTransport() {
@@ -233,6 +237,12 @@ func (s *Shard) Reader() (machine.Reader, io.Closer) {
 	snap := s.node.store.db.NewSnapshot()
 	r := snapshotReader{reader{snap, prefix(s.id, s.position.generation)}, snap}
 	return r, r
+}
+
+// CaughtUp says whether the state holds what the log held when the node started:
+// before that it is older than what this node has answered earlier.
+func (s *Shard) CaughtUp() bool {
+	return s.raft.AppliedIndex() >= min(s.start, s.raft.LastIndex()) // a leader may have taken the end back
 }
 
 // AppliedIndex is the index of the last entry that changed the state.

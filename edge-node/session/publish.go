@@ -3,7 +3,6 @@ package session
 import (
 	"time"
 
-	"github.com/barrage-im/barrage/edge-node/auth"
 	"github.com/barrage-im/barrage/edge-node/upstream"
 	"github.com/barrage-im/barrage/protocol"
 	"github.com/barrage-im/barrage/protocol/rpc"
@@ -18,10 +17,11 @@ type order struct {
 	skip uint64 // 0 or 1
 }
 
-// A recipient is the room published to last: clients rarely change it.
+// A recipient is the room published to last: clients rarely change it. Its name
+// was checked.
 type recipient struct {
 	room string
-	rate string // what the user's rate there is counted by; empty before the name was checked
+	rate string // what the user's rate there is counted by
 }
 
 // publish sends a message to core. The reply comes with its outcome.
@@ -32,16 +32,20 @@ func (s *Session) publish(p *protocol.Publish) {
 }
 
 func (s *Session) submit(p *protocol.Publish) *protocol.Error {
-	if string(p.Room) != s.to.room {
-		s.to = recipient{room: string(p.Room)}
+	claims, now := s.who(), time.Now()
+	if string(p.Room) != s.to.room || len(p.Room) == 0 {
+		room := string(p.Room)
+		if _, err := protocol.CanonicalRoom(room); err != nil {
+			return asError(err)
+		}
+		s.to = recipient{room: room, rate: rateKey(claims.User, room)}
 	}
 	room := s.to.room
-	claims, err := s.expected(room, p.Order)
+	err := s.expected(room, p.Order)
 	if err != nil {
 		return err
 	}
-	now := time.Now()
-	if err = s.permit(p, claims, now); err != nil {
+	if err = s.permit(p, now); err != nil {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.passOver(room, p.Order, err.Code)
@@ -75,13 +79,7 @@ func (s *Session) submit(p *protocol.Publish) *protocol.Error {
 }
 
 // permit looks at everything but the order.
-func (s *Session) permit(p *protocol.Publish, claims *auth.Claims, now time.Time) *protocol.Error {
-	if s.to.rate == "" {
-		if _, err := protocol.CanonicalRoom(s.to.room); err != nil {
-			return asError(err)
-		}
-		s.to.rate = rateKey(claims.User, s.to.room)
-	}
+func (s *Session) permit(p *protocol.Publish, now time.Time) *protocol.Error {
 	policy, err := s.allowed(verbPublish, s.to.room)
 	if err == nil {
 		err = check(p, policy)
@@ -116,12 +114,11 @@ func check(p *protocol.Publish, policy *rpc.Policy) *protocol.Error {
 	return nil
 }
 
-// expected refuses a publish that is not the next one of its room, and says who
-// the client is.
-func (s *Session) expected(room string, n uint64) (*auth.Claims, *protocol.Error) {
+// expected refuses a publish that is not the next one of its room.
+func (s *Session) expected(room string, n uint64) *protocol.Error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.claims, s.orderIs(room, n)
+	return s.orderIs(room, n)
 }
 
 // orderIs refuses a publish that is not the next one of its room. Caller holds

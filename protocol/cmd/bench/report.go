@@ -101,7 +101,9 @@ func (rep Report) print(w io.Writer) {
 			rep.Delivered, rep.Expected, rep.Lost, rep.Duplicated, rep.OutOfOrder, rep.Gaps)
 		fmt.Fprintf(w, "  %.0f acknowledged/s, %.0f delivered/s\n", rep.AckedPerSecond, rep.DeliveredPerSecond)
 		printLatency(w, "publish to ack     ", rep.Ack)
-		printLatency(w, "publish to delivery", rep.Delivery)
+		if rep.Delivery.Max > 0 { // not with --read-back
+			printLatency(w, "publish to delivery", rep.Delivery)
+		}
 	}
 	if rep.RateLimited > 0 {
 		fmt.Fprintf(w, "  slowed by rate limits: %d publishes were put off; raise user_rate and publish_rate of the rooms' policy\n"+

@@ -60,7 +60,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	work, err := os.MkdirTemp(o.dir, "barrage-suite-")
+	dir, err := filepath.Abs(o.dir) // the peers are built in a folder of their own
+	if err != nil {
+		return err
+	}
+	work, err := os.MkdirTemp(dir, "barrage-suite-")
 	if err != nil {
 		return err
 	}
@@ -86,8 +90,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 		s.processors = row.processors
 		// Each row has servers of its own: what one leaves behind does not
 		// weigh on the next.
+		before := processorTimes()
 		if err := s.withCluster(ctx, row.measure); err != nil {
 			return fmt.Errorf("%s: %w", row.name, err)
+		}
+		if share := processorTimes().stolenSince(before); share >= 0.005 {
+			fmt.Fprintf(s.stdout, "\nOther guests of the machine took %.0f %% of the processor time meanwhile.\n", 100*share)
 		}
 	}
 	return nil

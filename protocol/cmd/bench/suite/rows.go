@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -303,4 +304,36 @@ func machine() string {
 		}
 	}
 	return fmt.Sprintf("%d × %s, %s, %s/%s", runtime.NumCPU(), model, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+}
+
+// ticks are the processor times of the machine since it started.
+type ticks struct{ all, stolen uint64 }
+
+// processorTimes reads them where there is a /proc/stat; elsewhere they are 0.
+func processorTimes() (t ticks) {
+	const stolen = 7 // user, nice, system, idle, iowait, irq, softirq, steal: see proc(5)
+	text, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return t
+	}
+	line, _, _ := strings.Cut(string(text), "\n")
+	for i, field := range strings.Fields(strings.TrimPrefix(line, "cpu ")) {
+		n, _ := strconv.ParseUint(field, 10, 64)
+		if i <= stolen { // guest times, which follow, are counted already
+			t.all += n
+		}
+		if i == stolen {
+			t.stolen = n
+		}
+	}
+	return t
+}
+
+// stolenSince is the share of the time since before that other guests of a
+// shared machine had.
+func (t ticks) stolenSince(before ticks) float64 {
+	if t.all <= before.all {
+		return 0
+	}
+	return float64(t.stolen-before.stolen) / float64(t.all-before.all)
 }
