@@ -97,30 +97,36 @@ func (w *fields) next() (f field, more bool) {
 	return f, true
 }
 
-// Decode reads a frame of the Proto encoding, without its length. False says
-// nothing of the frame but that DecodeClient is to look at it; p is undefined
-// then.
-func (p *Publish) Decode(frame []byte) bool {
-	if len(frame) > MaxClientFrame {
-		return false
+// cutFrame takes a frame apart that has an id and one message, and nothing else.
+func cutFrame(frame []byte, limit int, bodyTag byte) (id uint64, body []byte, ok bool) {
+	if len(frame) > limit {
+		return 0, nil, false
 	}
-	*p = Publish{}
-	var body []byte
 	w := fields{rest: frame}
 	for f, more := w.next(); more; f, more = w.next() {
 		switch f.tag {
 		case idTag:
-			p.ID = f.number
-		case publishTag:
+			id = f.number
+		case bodyTag:
 			body = f.bytes
 		default:
-			return false
+			return 0, nil, false
 		}
 	}
-	if !w.ok || p.ID == 0 || body == nil {
+	return id, body, w.ok && id != 0 && body != nil
+}
+
+// Decode reads a frame of the Proto encoding, without its length. False says
+// nothing of the frame but that DecodeClient is to look at it; p is undefined
+// then.
+func (p *Publish) Decode(frame []byte) bool {
+	*p = Publish{}
+	id, body, ok := cutFrame(frame, MaxClientFrame, publishTag)
+	if !ok {
 		return false
 	}
-	w = fields{rest: body}
+	p.ID = id
+	w := fields{rest: body}
 	for f, more := w.next(); more; f, more = w.next() {
 		switch f.tag {
 		case publishRoomTag:
@@ -157,26 +163,13 @@ func (p *Publish) Decode(frame []byte) bool {
 // nothing of the frame but that DecodeServer is to look at it; p is undefined
 // then.
 func (p *Published) Decode(frame []byte) bool {
-	if len(frame) > MaxServerFrame {
-		return false
-	}
 	*p = Published{}
-	var body []byte
-	w := fields{rest: frame}
-	for f, more := w.next(); more; f, more = w.next() {
-		switch f.tag {
-		case idTag:
-			p.ID = f.number
-		case publishedTag:
-			body = f.bytes
-		default:
-			return false
-		}
-	}
-	if !w.ok || p.ID == 0 || body == nil {
+	id, body, ok := cutFrame(frame, MaxServerFrame, publishedTag)
+	if !ok {
 		return false
 	}
-	w = fields{rest: body}
+	p.ID = id
+	w := fields{rest: body}
 	for f, more := w.next(); more; f, more = w.next() {
 		switch f.tag {
 		case publishedSeqTag:
