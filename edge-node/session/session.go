@@ -40,7 +40,6 @@ type Session struct {
 	// Owned by OnFrame.
 	budget   int32 // frames that may still come at once; below 0 a debt
 	budgetAt int64 // when it was last filled up
-	pub      protocol.Publish
 	to       recipient
 
 	due int64 // the wheel's: its slot
@@ -70,11 +69,11 @@ func (s *Session) OnFrame(frame []byte) {
 	now := s.srv.clock.Load()
 	s.seen.Store(now)
 	s.spend(now)
-	if s.format.Encoding() == protocol.Proto && s.pub.Decode(frame) {
-		if s.listens() && s.reads(s.pub.ID) {
-			s.publish(&s.pub)
+	var p protocol.Publish
+	if s.format.Encoding() == protocol.Proto && p.Decode(frame) {
+		if s.listens() && s.reads(p.ID) {
+			s.publish(&p)
 		}
-		s.pub = protocol.Publish{} // the frame is not ours to keep
 		return
 	}
 	f, err := protocol.DecodeClient(s.format.Encoding(), frame)
