@@ -6,8 +6,8 @@ import "hash/maphash"
 // seqs, to be forgotten in that order, and found by key. A key that was
 // published again, after it was too old to count, is found as the newer one.
 //
-// It is an open-addressing table of eight bytes a slot over the queue: half the
-// memory of a Go map, and one cache miss to learn that a key is new.
+// It is an open-addressing table of eight bytes a slot over the queue, so that
+// one look at memory tells that a key is new.
 type keys struct {
 	first uint64            // seq of the oldest; the others follow without a hole
 	kept  queue[remembered] // at most 1<<slotSeqBits
