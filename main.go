@@ -17,6 +17,7 @@ import (
 	"github.com/barrage-im/barrage/core"
 	edgenode "github.com/barrage-im/barrage/edge-node"
 	"github.com/barrage-im/barrage/federation/dev"
+	filtercmd "github.com/barrage-im/barrage/filter/cmd"
 	"github.com/barrage-im/barrage/protocol/cmd/bench"
 	"github.com/barrage-im/barrage/protocol/cmd/cert"
 	"github.com/barrage-im/barrage/protocol/cmd/chat"
@@ -46,7 +47,8 @@ var commands = []command{
 	{"edge-node", "an edge: where clients connect", edgenode.Command},
 	{"chat", "talk in a room from a terminal", talk},
 	{"bench", "load a running service, measure it, account for every message", bench.Run},
-	{"room", "look at rooms: list, show, history; change their policies", room.Run},
+	{"room", "look at rooms, moderate them, change their policies", room.Run},
+	{"filter", "make, check, test and roll out word lists", filtercmd.Run},
 	{"token", "make signing keys and tokens, and look into tokens", token.Run},
 	{"cert", "make the certificates by which processes know each other", cert.Run},
 	{"config", "check or show a process's configuration", config.Command(processes)},

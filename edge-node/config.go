@@ -10,6 +10,7 @@ import (
 
 	"github.com/barrage-im/barrage/edge-node/auth"
 	"github.com/barrage-im/barrage/edge-node/hub"
+	"github.com/barrage-im/barrage/edge-node/screen"
 	"github.com/barrage-im/barrage/edge-node/session"
 	"github.com/barrage-im/barrage/protocol/ops"
 	"github.com/barrage-im/barrage/protocol/transport"
@@ -33,6 +34,7 @@ type Config struct {
 	Auth   auth.Config    `yaml:"auth"`
 	Limits session.Config `yaml:"limits"`
 	Tails  hub.Config     `yaml:"tails"`
+	Filter screen.Config  `yaml:"filter"`
 	Ops    ops.Config     `yaml:"ops"`
 	Log    ops.LogConfig  `yaml:"log"`
 }
@@ -60,7 +62,7 @@ func Default() Config {
 		Name: name, Region: "local", Core: []string{"127.0.0.1:7000"}, TLS: "edge-tls",
 		Lease: 15 * time.Second, Hold: time.Second, Drain: 20 * time.Second, WriteStall: 10 * time.Second,
 		Listen: Listen{HTTP: "127.0.0.1:8080"},
-		Auth:   auth.Default(), Limits: session.Default(), Tails: hub.Default(),
+		Auth:   auth.Default(), Limits: session.Default(), Tails: hub.Default(), Filter: screen.Default(),
 		Ops: ops.Config{Listen: "127.0.0.1:8090"}, Log: ops.DefaultLog(),
 	}
 }
@@ -102,6 +104,9 @@ func (c Config) Validate() error {
 		bad("drain %s: use at most %s", c.Drain, maxDrain)
 	}
 	errs = append(errs, c.Listen.validate()...)
+	if err := c.Filter.Validate(); err != nil {
+		bad("filter: %w", err)
+	}
 	if c.Anonymous {
 		for _, a := range c.Listen.addresses() {
 			if !loopback(a) {

@@ -21,6 +21,7 @@ import (
 
 	"github.com/barrage-im/barrage/edge-node/auth"
 	"github.com/barrage-im/barrage/edge-node/hub"
+	"github.com/barrage-im/barrage/edge-node/screen"
 	"github.com/barrage-im/barrage/edge-node/session"
 	"github.com/barrage-im/barrage/edge-node/upstream"
 	"github.com/barrage-im/barrage/protocol/ops"
@@ -47,6 +48,8 @@ type Edge struct {
 	log      *slog.Logger
 	core     *upstream.Client
 	hub      *hub.Hub
+	screen   *screen.Screen
+	hook     *screen.Hook // nil: none is configured
 	sessions *session.Server
 	verifier *auth.Verifier
 	doors    *doors
@@ -171,12 +174,19 @@ func Start(ctx context.Context, cfg Config, opts Options) (_ *Edge, err error) {
 	if e.hub, err = hub.New(cfg.Tails, e.core, opts.Log, opts.Registry); err != nil {
 		return nil, err
 	}
+	if e.screen, err = screen.Start(cfg.Filter, cfg.Region, e.core, opts.Log, opts.Registry); err != nil {
+		return nil, err
+	}
+	if e.hook, err = screen.NewHook(cfg.Filter.Hook, opts.Log, opts.Registry); err != nil {
+		return nil, err
+	}
 	var verifier session.Verifier = e.verifier
 	if cfg.Anonymous {
 		verifier = anonymous{e.verifier}
 	}
 	limits := cfg.Limits
 	limits.Region, limits.Edge = cfg.Region, cfg.Name
+	limits.Screen, limits.Hook = e.screen, e.hook
 	if e.sessions, err = session.New(limits, e.core, e.hub, verifier, opts.Log, opts.Registry); err != nil {
 		return nil, err
 	}
@@ -244,6 +254,14 @@ func (e *Edge) Close() {
 		}
 		if e.hub != nil {
 			e.hub.Close()
+		}
+		if e.hook != nil {
+			if err := e.hook.Close(); err != nil {
+				e.log.Warn("close the connection to the external check", "err", err)
+			}
+		}
+		if e.screen != nil {
+			e.screen.Close()
 		}
 		if e.core != nil {
 			e.core.Close()

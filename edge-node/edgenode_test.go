@@ -322,6 +322,17 @@ func TestCoreGoesAndComesBack(t *testing.T) {
 	faults(t, core)
 }
 
+// Core forgets an edge that ends in good order at once, and does not take it for
+// one that is there until its lease lapses.
+func TestAnEndingEdgeSaysGoodbye(t *testing.T) {
+	core := startCore(t)
+	e := startEdge(t, core)
+	incarnation := e.core.Incarnation()
+	eventually(t, "core knows the edge", func() bool { return core.Edge(incarnation) != nil })
+	e.Close()
+	eventually(t, "core has forgotten the edge", func() bool { return core.Edge(incarnation) == nil })
+}
+
 func TestPresenceIsCoalescedAndPushed(t *testing.T) {
 	core := startCore(t)
 	e := startEdge(t, core)

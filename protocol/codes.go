@@ -35,10 +35,14 @@ const (
 	AlreadyJoined    Code = 111
 	Forbidden        Code = 121
 	TokenInvalid     Code = 122
+	Muted            Code = 123
+	Banned           Code = 124
 	NotFound         Code = 130
 	Trimmed          Code = 131
 	Future           Code = 132
 	EpochChanged     Code = 133
+	Blocked          Code = 140
+	Held             Code = 141
 
 	RateLimited Code = 200
 	SlowMode    Code = 201
@@ -50,6 +54,7 @@ const (
 	KeysFull    Code = 207
 	DiskFull    Code = 208
 	Corrupt     Code = 209
+	Unchecked   Code = 210
 
 	Fenced      Code = 300
 	LaneUnknown Code = 301
@@ -136,6 +141,7 @@ var codeNames = map[Code]string{
 	Forbidden: "forbidden", TokenInvalid: "token_invalid", NotFound: "not_found", Trimmed: "trimmed", Future: "future",
 	EpochChanged: "epoch_changed", RateLimited: "rate_limited", SlowMode: "slow_mode", OutOfOrder: "out_of_order",
 	Overloaded: "overloaded", Unavailable: "unavailable", Timeout: "timeout", Draining: "draining",
+	Muted: "muted", Banned: "banned", Blocked: "blocked", Held: "held", Unchecked: "unchecked",
 	KeysFull: "keys_full", DiskFull: "disk_full", Corrupt: "corrupt",
 	Fenced: "fenced", LaneUnknown: "lane_unknown", NotLeader: "not_leader", NoLeader: "no_leader", BadCommand: "bad_command",
 	CloseDraining: "draining", CloseSlow: "slow_consumer", CloseHeartbeat: "heartbeat_timeout",

@@ -29,8 +29,12 @@ func client(id uint64, c *wire.ClientFrame) *wire.ClientFrame { c.Id = id; retur
 func server(id uint64, s *wire.ServerFrame) *wire.ServerFrame { s.Id = id; return s }
 
 var (
-	hello   = &wire.Message{Seq: 42, TimeMs: 1_790_000_000_000, Sender: "ada", Name: "Ada L.", Kind: "text", Text: "hi \"there\"\n✨"}
-	sticker = &wire.Message{Seq: 43, TimeMs: 1_790_000_000_040, Sender: "bob", Kind: "sticker", Data: []byte{0, 1, 0xfe, 0xff}}
+	hello     = &wire.Message{Seq: 42, TimeMs: 1_790_000_000_000, Sender: "ada", Name: "Ada L.", Kind: "text", Text: "hi \"there\"\n✨"}
+	shadowed  = &wire.Message{Seq: 44, TimeMs: 1_790_000_000_050, Sender: "eve", Name: "Eve", Text: "buy my coins", Shadow: true}
+	retracts  = &wire.Message{Seq: 45, TimeMs: 1_790_000_000_060, Sender: "mia", Text: "off topic", Retracts: 42}
+	tombstone = &wire.Message{Seq: 42, TimeMs: 1_790_000_000_000, Sender: "ada", Name: "Ada L.", Gone: protocol.GoneRetracted}
+	withheld  = &wire.Message{Seq: 44, TimeMs: 1_790_000_000_050, Gone: protocol.GoneWithheld}
+	sticker   = &wire.Message{Seq: 43, TimeMs: 1_790_000_000_040, Sender: "bob", Kind: "sticker", Data: []byte{0, 1, 0xfe, 0xff}}
 )
 
 func goldenFrames() []golden {
@@ -45,6 +49,8 @@ func goldenFrames() []golden {
 		{"client_history", client(7, &wire.ClientFrame{Command: &wire.ClientFrame_History{History: &wire.History{Room: "lobby", From: 42, Limit: 100, Reverse: true, Epoch: "2s"}}})},
 		{"client_members", client(8, &wire.ClientFrame{Command: &wire.ClientFrame_Members{Members: &wire.Members{Room: "lobby", Cursor: "ada", Limit: 100}}})},
 		{"client_ping", client(9, &wire.ClientFrame{Command: &wire.ClientFrame_Ping{Ping: &wire.Ping{}}})},
+		{"client_moderate_mute", client(10, &wire.ClientFrame{Command: &wire.ClientFrame_Moderate{Moderate: &wire.Moderate{Room: "lobby", Action: protocol.Mute, User: "eve", DurationMs: 600_000, Reason: "spam"}}})},
+		{"client_moderate_retract", client(11, &wire.ClientFrame{Command: &wire.ClientFrame_Moderate{Moderate: &wire.Moderate{Room: "lobby", Action: protocol.Retract, Seq: 42, Reason: "off topic"}}})},
 		{"client_heartbeat_ack", client(0, &wire.ClientFrame{Command: &wire.ClientFrame_HeartbeatAck{HeartbeatAck: &wire.HeartbeatAck{}}})},
 
 		{"server_error", server(6, &wire.ServerFrame{Body: &wire.ServerFrame_Error{Error: protocol.WireError(&protocol.Error{Code: protocol.RateLimited, Message: "wait before you publish again", RetryAfter: 250})}})},
@@ -65,6 +71,15 @@ func goldenFrames() []golden {
 		}}})},
 		{"server_left", server(5, &wire.ServerFrame{Body: &wire.ServerFrame_Left{Left: &wire.Left{Room: "lobby"}}})},
 		{"server_published", server(6, &wire.ServerFrame{Body: &wire.ServerFrame_Published{Published: &wire.Published{Room: "lobby", Seq: 42, TimeMs: 1_790_000_000_000, Survive: "region", Epoch: "2s", Duplicate: true}}})},
+		{"server_published_masked", server(6, &wire.ServerFrame{Body: &wire.ServerFrame_Published{Published: &wire.Published{Room: "lobby", Seq: 46, TimeMs: 1_790_000_000_070, Survive: "region", Epoch: "2s", Verdict: protocol.VerdictMask, Text: "what a **** day"}}})},
+		{"server_error_muted", server(6, &wire.ServerFrame{Body: &wire.ServerFrame_Error{Error: protocol.WireError(&protocol.Error{Code: protocol.Muted, Message: "you may not publish here: spam"})}})},
+		{"server_joined_moderator", server(4, &wire.ServerFrame{Body: &wire.ServerFrame_Joined{Joined: &wire.Joined{
+			Room: "lobby", Epoch: "2s", Head: 45, First: 1, Members: 2, Recovered: true, Survive: "region", Role: protocol.RoleModerator, Messages: []*wire.Message{shadowed, retracts},
+		}}})},
+		{"server_moderated", server(10, &wire.ServerFrame{Body: &wire.ServerFrame_Moderated{Moderated: &wire.Moderated{Room: "lobby", Action: protocol.Mute, UntilMs: 1_790_000_600_000}}})},
+		{"server_moderated_retract", server(11, &wire.ServerFrame{Body: &wire.ServerFrame_Moderated{Moderated: &wire.Moderated{Room: "lobby", Action: protocol.Retract, Seq: 45}}})},
+		{"server_sanction", server(0, &wire.ServerFrame{Body: &wire.ServerFrame_Sanction{Sanction: &wire.Sanction{Room: "lobby", Action: protocol.Ban, UntilMs: 1_790_000_600_000, Reason: "spam"}}})},
+		{"server_batch_moderated", server(0, &wire.ServerFrame{Body: &wire.ServerFrame_Batch{Batch: &wire.Batch{Room: "lobby", Epoch: "2s", Messages: []*wire.Message{tombstone, sticker, withheld, retracts}}}})},
 		{"server_messages", server(7, &wire.ServerFrame{Body: &wire.ServerFrame_Messages{Messages: &wire.Messages{Room: "lobby", Epoch: "2s", First: 1, Head: 43, More: true, Messages: []*wire.Message{hello, sticker}}}})},
 		{"server_members", server(8, &wire.ServerFrame{Body: &wire.ServerFrame_Members{Members: &wire.MembersPage{Room: "lobby", Members: []*wire.Member{{User: "ada", Name: "Ada L.", Sessions: 2}, {User: "bob", Sessions: 1}}, Cursor: "bob", Total: 3}}})},
 		{"server_members_counts", server(8, &wire.ServerFrame{Body: &wire.ServerFrame_Members{Members: &wire.MembersPage{Room: "lobby", Total: 100_000, CountsOnly: true}}})},

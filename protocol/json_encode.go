@@ -145,7 +145,11 @@ func AppendRecordsJSON(dst, records []byte) ([]byte, error) {
 }
 
 func appendRecordJSON(dst, message []byte) ([]byte, bool) {
-	seq, timeMS, body, ok := recordPlace(message)
+	seq, timeMS, rest, ok := recordPlace(message)
+	if !ok {
+		return dst, false
+	}
+	mark, body, ok := cutMark(rest)
 	if !ok {
 		return dst, false
 	}
@@ -168,6 +172,17 @@ func appendRecordJSON(dst, message []byte) ([]byte, bool) {
 	if data := fields[7]; len(data) > 0 {
 		dst = append(dst, `,"data":`...)
 		dst = appendJSONBytes(dst, data)
+	}
+	if mark.Retracts != 0 {
+		dst = append(dst, `,"retracts":`...)
+		dst = strconv.AppendUint(dst, mark.Retracts, 10)
+	}
+	if mark.Gone != "" {
+		dst = append(dst, `,"gone":`...)
+		dst = appendJSONString(dst, mark.Gone)
+	}
+	if mark.Shadow {
+		dst = append(dst, `,"shadow":true`...)
 	}
 	return append(dst, '}'), true
 }

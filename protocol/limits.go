@@ -47,4 +47,12 @@ const (
 	KeyWindow = 2 * time.Minute
 	// MaxPublishTimeout bounds a publish's timeout_ms.
 	MaxPublishTimeout = time.Minute
+	// MaxReason bounds the reason that a moderator gives, in bytes: a sentence or
+	// two, kept with every sanction and told to every edge.
+	MaxReason = 256
+	// MaxSanction bounds how long a mute or ban with an end lasts: what is meant to
+	// be longer has no end.
+	MaxSanction = 10 * 365 * 24 * time.Hour
+	// MaxSlowMode bounds the pause between two messages of a user.
+	MaxSlowMode = 24 * time.Hour
 )

@@ -23,12 +23,13 @@ type Publish struct {
 	TimeoutMS                   uint32
 }
 
-// A Published is an acknowledgement. Epoch and Survive lie in the frame that it
-// was decoded from.
+// A Published is an acknowledgement. Its strings lie in the frame that it was
+// decoded from.
 type Published struct {
 	ID, Seq        uint64
 	TimeMS         int64
 	Epoch, Survive []byte
+	Verdict, Text  []byte // empty: the message was appended as it was sent
 	Duplicate      bool
 }
 
@@ -50,6 +51,8 @@ const (
 	publishedSurviveTag   = 4<<3 | 2
 	publishedEpochTag     = 5<<3 | 2
 	publishedDuplicateTag = 6 << 3
+	publishedVerdictTag   = 7<<3 | 2
+	publishedTextTag      = 8<<3 | 2
 )
 
 // A field is one of a message, as nextField finds it.
@@ -186,6 +189,10 @@ func (p *Published) Decode(frame []byte) bool {
 			p.Survive = f.bytes
 		case publishedEpochTag:
 			p.Epoch = f.bytes
+		case publishedVerdictTag:
+			p.Verdict = f.bytes
+		case publishedTextTag:
+			p.Text = f.bytes
 		default:
 			return false
 		}
@@ -197,15 +204,20 @@ func (p *Published) Decode(frame []byte) bool {
 }
 
 // AppendPublished appends the acknowledgement of the publish with this id.
-func AppendPublished(dst []byte, enc Encoding, id uint64, room string, seq uint64, timeMS int64, survive string, epoch uint64, duplicate bool) []byte {
+// verdict and text are empty where the message was appended as it was sent.
+func AppendPublished(
+	dst []byte, enc Encoding, id uint64, room string, seq uint64, timeMS int64, survive string, epoch uint64, duplicate bool, verdict, text string,
+) []byte {
 	if enc == JSON {
 		return AppendServer(dst, enc, &wire.ServerFrame{Id: id, Body: &wire.ServerFrame_Published{Published: &wire.Published{
 			Room: room, Seq: seq, TimeMs: timeMS, Survive: survive, Epoch: FormatEpoch(epoch), Duplicate: duplicate,
+			Verdict: verdict, Text: text,
 		}}})
 	}
 	var digits [maxEpoch]byte
-	text := AppendEpoch(digits[:0], epoch)
-	size := fieldLen(len(room)) + numberLen(seq) + numberLen(uint64(timeMS)) + fieldLen(len(survive)) + fieldLen(len(text))
+	formatted := AppendEpoch(digits[:0], epoch)
+	size := fieldLen(len(room)) + numberLen(seq) + numberLen(uint64(timeMS)) + fieldLen(len(survive)) + fieldLen(len(formatted)) +
+		fieldLen(len(verdict)) + fieldLen(len(text))
 	if duplicate {
 		size += 2
 	}
@@ -217,11 +229,12 @@ func AppendPublished(dst []byte, enc Encoding, id uint64, room string, seq uint6
 	dst = appendNumber(dst, publishedSeqTag, seq)
 	dst = appendNumber(dst, publishedTimeTag, uint64(timeMS))
 	dst = appendField(dst, publishedSurviveTag, survive)
-	dst = appendField(dst, publishedEpochTag, text)
+	dst = appendField(dst, publishedEpochTag, formatted)
 	if duplicate {
 		dst = append(dst, publishedDuplicateTag, 1)
 	}
-	return dst
+	dst = appendField(dst, publishedVerdictTag, verdict)
+	return appendField(dst, publishedTextTag, text)
 }
 
 // maxEpoch is the digits of the largest epoch.

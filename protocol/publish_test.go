@@ -19,7 +19,7 @@ func TestQuickDecodersTakeTheirFrames(t *testing.T) {
 		b := g.encoded(protocol.Proto)
 		took, want := new(protocol.Publish).Decode(b), g.name == "client_publish"
 		if strings.HasPrefix(g.name, "server_") {
-			took, want = new(protocol.Published).Decode(b), g.name == "server_published"
+			took, want = new(protocol.Published).Decode(b), strings.HasPrefix(g.name, "server_published")
 		}
 		if took != want {
 			t.Errorf("%s was taken: %v", g.name, took)
@@ -56,6 +56,7 @@ func checkQuick(t *testing.T, b []byte) {
 		f, err := protocol.DecodeServer(protocol.Proto, b)
 		want := &wire.Published{
 			Room: f.GetPublished().GetRoom(), Seq: a.Seq, TimeMs: a.TimeMS, Survive: string(a.Survive), Epoch: string(a.Epoch), Duplicate: a.Duplicate,
+			Verdict: string(a.Verdict), Text: string(a.Text),
 		}
 		if err != nil || f.GetId() != a.ID || !proto.Equal(f.GetPublished(), want) {
 			t.Errorf("%x is the acknowledgement %d %v; the schema says %v, %v", b, a.ID, want, f, err)
@@ -67,6 +68,7 @@ func TestAppendPublishedIsWhatTheSchemaSays(t *testing.T) {
 	for _, m := range []*wire.Published{
 		{},
 		{Room: "lobby", Seq: 1, TimeMs: 1_790_000_000_000, Survive: "region", Epoch: "2s"},
+		{Room: "lobby", Seq: 2, TimeMs: 1_790_000_000_000, Survive: "region", Epoch: "2s", Verdict: "mask", Text: strings.Repeat("*", 200)},
 		{Room: "lobby", Seq: protocol.MaxSeq, TimeMs: 5, Survive: "zone", Epoch: protocol.FormatEpoch(math.MaxUint64), Duplicate: true},
 	} {
 		for _, enc := range []protocol.Encoding{protocol.Proto, protocol.JSON} {
@@ -80,7 +82,7 @@ func TestAppendPublishedIsWhatTheSchemaSays(t *testing.T) {
 				m.Epoch = "0" // epochs begin at 1
 			}
 			want := protocol.AppendServer(nil, enc, &wire.ServerFrame{Id: 300, Body: &wire.ServerFrame_Published{Published: m}})
-			got := protocol.AppendPublished(nil, enc, 300, m.Room, m.Seq, m.TimeMs, m.Survive, epoch, m.Duplicate)
+			got := protocol.AppendPublished(nil, enc, 300, m.Room, m.Seq, m.TimeMs, m.Survive, epoch, m.Duplicate, m.Verdict, m.Text)
 			if !bytes.Equal(got, want) {
 				t.Errorf("%v: %x, the schema says %x", m, got, want)
 			}

@@ -2,6 +2,7 @@ package protocol
 
 import (
 	"encoding/binary"
+	"hash/crc32"
 
 	"google.golang.org/protobuf/encoding/protowire"
 )
@@ -12,7 +13,7 @@ import (
 //
 // A run of records is records one after the other. A body is the part of a
 // message that does not depend on its place in the log: fields 3 to 7 of
-// barrage.v1.Message. Edges make it, core puts seq and time before it.
+// barrage.v1.Message. Edges make it, core puts seq, time and mark before it.
 
 const (
 	recordTag  = 15<<3 | 2 // 0x7a
@@ -27,8 +28,9 @@ const (
 	recordHead = 1 + maxVarint // a record's tag and length
 )
 
-// RecordOverhead bounds what AppendRecord adds to a body, in bytes.
-const RecordOverhead = recordHead + 2*(1+maxVarint)
+// RecordOverhead bounds what AppendRecord and AppendMarkedRecord add to a body,
+// in bytes.
+const RecordOverhead = recordHead + 3*(1+maxVarint) + 2 + len(GoneRetracted) + 2
 
 // AppendBody appends the fields of a message that its publisher decides. Empty
 // fields take no bytes.
@@ -38,6 +40,13 @@ func AppendBody[T string | []byte](dst []byte, sender, name string, kind, text T
 	dst = appendField(dst, kindTag, kind)
 	dst = appendField(dst, textTag, text)
 	return appendField(dst, dataTag, data)
+}
+
+// BodyHash tells the bodies of one (user, key) apart: two CRCs, which the
+// processor computes at memory speed. Who collides them harms only himself. It
+// is stored.
+func BodyHash(body []byte) uint64 {
+	return uint64(CRC(body))<<32 | uint64(crc32.ChecksumIEEE(body))
 }
 
 // BodySize is the bytes that AppendBody appends.
@@ -57,7 +66,12 @@ func appendField[T string | []byte](dst []byte, tag byte, value T) []byte {
 // AppendRecord appends a committed message: seq and its time in Unix
 // milliseconds before body. seq must not be 0.
 func AppendRecord(dst []byte, seq uint64, timeMS int64, body []byte) []byte {
-	size := 1 + uvarintLen(seq) + len(body)
+	return append(appendRecordHead(dst, seq, timeMS, len(body)), body...)
+}
+
+// appendRecordHead appends what stands before the rest bytes of mark and body.
+func appendRecordHead(dst []byte, seq uint64, timeMS int64, rest int) []byte {
+	size := 1 + uvarintLen(seq) + rest
 	if timeMS != 0 {
 		size += 1 + uvarintLen(uint64(timeMS))
 	}
@@ -69,7 +83,7 @@ func AppendRecord(dst []byte, seq uint64, timeMS int64, body []byte) []byte {
 		dst = append(dst, timeTag)
 		dst = binary.AppendUvarint(dst, uint64(timeMS))
 	}
-	return append(dst, body...)
+	return dst
 }
 
 // NextRecord cuts the first record off a run. message is the record without tag
@@ -87,8 +101,9 @@ func NextRecord(run []byte) (record, message, rest []byte, ok bool) {
 	return run[:end:end], run[1+n : end : end], run[end:], true
 }
 
-// recordPlace reads a message's seq and time, which AppendRecord puts first.
-func recordPlace(message []byte) (seq uint64, timeMS int64, body []byte, ok bool) {
+// recordPlace reads a message's seq and time, which AppendRecord puts first;
+// rest is mark and body.
+func recordPlace(message []byte) (seq uint64, timeMS int64, rest []byte, ok bool) {
 	if len(message) == 0 || message[0] != seqTag {
 		return 0, 0, message, false
 	}
@@ -96,15 +111,15 @@ func recordPlace(message []byte) (seq uint64, timeMS int64, body []byte, ok bool
 	if n <= 0 || seq == 0 {
 		return 0, 0, message, false
 	}
-	body = message[1+n:]
-	if len(body) > 0 && body[0] == timeTag {
-		t, n := binary.Uvarint(body[1:])
+	rest = message[1+n:]
+	if len(rest) > 0 && rest[0] == timeTag {
+		t, n := binary.Uvarint(rest[1:])
 		if n <= 0 {
 			return 0, 0, message, false
 		}
-		timeMS, body = int64(t), body[1+n:]
+		timeMS, rest = int64(t), rest[1+n:]
 	}
-	return seq, timeMS, body, true
+	return seq, timeMS, rest, true
 }
 
 // ForEachRecord visits a run's records until visit returns false. record has

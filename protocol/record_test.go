@@ -16,7 +16,8 @@ func records(messages ...*wire.Message) []byte {
 	var run []byte
 	for _, m := range messages {
 		body := protocol.AppendBody(nil, m.Sender, m.Name, m.Kind, m.Text, m.Data)
-		run = protocol.AppendRecord(run, m.Seq, m.TimeMs, body)
+		mark := protocol.RecordMark{Retracts: m.Retracts, Gone: m.Gone, Shadow: m.Shadow}
+		run = protocol.AppendMarkedRecord(run, m.Seq, m.TimeMs, mark, body)
 	}
 	return run
 }
@@ -56,11 +57,30 @@ func TestFramesAroundRecordsEqualEncodedOnes(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if want := append([]byte("x"), g.framed(enc)...); !bytes.Equal(got, want) {
+			if want := append([]byte("x"), g.framed(enc)...); !bytes.Equal(got, want) && !sameFields(enc, got[1:], want[1:]) {
 				t.Errorf("%s %s:\n got %q\nwant %q", g.name, enc, got, want)
 			}
 		}
 	}
+}
+
+// sameFields says whether two binary frames differ in the order of fields only:
+// a record has its mark before its body, whatever its fields' numbers.
+func sameFields(enc protocol.Encoding, a, b []byte) bool {
+	if enc == protocol.JSON || len(a) != len(b) {
+		return false
+	}
+	var frames [2]*wire.ServerFrame
+	for i, framed := range [][]byte{a, b} {
+		frame, rest, err := protocol.NextFrame(framed, protocol.MaxServerFrame)
+		if err != nil || len(rest) > 0 {
+			return false
+		}
+		if frames[i], err = protocol.DecodeServer(protocol.Proto, frame); err != nil {
+			return false
+		}
+	}
+	return proto.Equal(frames[0], frames[1])
 }
 
 func TestAnEmptyReplyIsWhole(t *testing.T) {

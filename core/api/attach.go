@@ -59,18 +59,25 @@ func (c coreService) Attach(stream rpc.Core_AttachServer) error {
 	lease := newLease(s, hello, actor(ctx))
 	defer lease.stop()
 
-	state, changed := s.state.get()
+	state, changed := s.state.forEdges()
 	err := stream.Send(&rpc.AttachResponse{Frame: &rpc.AttachResponse_Welcome{Welcome: &rpc.Welcome{
 		Node: s.cfg.Self.GetId(), Region: s.cfg.Self.GetRegion(), State: state, Survive: s.placementSurvives(state),
 	}}})
 	var batch []answer
+	moved := changed // nil for a moment after a state was sent
+	pause := time.NewTimer(stateEvery)
+	defer pause.Stop()
 	for err == nil {
 		select {
 		case <-e.lanes.out.wake:
 			batch, err = e.flush(stream, batch)
-		case <-changed:
-			state, changed = s.state.get()
+		case <-moved:
+			state, changed = s.state.forEdges()
 			err = stream.Send(&rpc.AttachResponse{Frame: &rpc.AttachResponse_State{State: state}})
+			moved = nil
+			pause.Reset(stateEvery)
+		case <-pause.C:
+			moved = changed
 		case h := <-e.hellos:
 			lease.renew(h)
 		case <-e.fenced:

@@ -24,6 +24,7 @@ var allowed = map[string][]pki.Role{
 	rpc.Core_ReadHistory_FullMethodName: {pki.Edge},
 	rpc.Core_ListMembers_FullMethodName: {pki.Edge},
 	rpc.Core_Head_FullMethodName:        {pki.Edge},
+	rpc.Core_FetchFilter_FullMethodName: {pki.Edge, pki.Core, pki.Operator},
 
 	rpc.Peer_Relay_FullMethodName:   {pki.Core},
 	rpc.Peer_Head_FullMethodName:    {pki.Core},
@@ -42,6 +43,12 @@ var allowed = map[string][]pki.Role{
 	rpc.Operator_DropNode_FullMethodName:       {pki.Operator, pki.Core},
 	rpc.Operator_TransferLeader_FullMethodName: {pki.Operator, pki.Core},
 	rpc.Operator_SetPolicies_FullMethodName:    {pki.Operator},
+
+	rpc.Peer_ModerateRoom_FullMethodName:       {pki.Core},
+	rpc.Operator_RoomModeration_FullMethodName: {pki.Operator, pki.Core},
+	rpc.Operator_ModerateRoom_FullMethodName:   {pki.Operator},
+	rpc.Operator_PushFilter_FullMethodName:     {pki.Operator},
+	rpc.Operator_DropFilter_FullMethodName:     {pki.Operator},
 }
 
 func (s *Server) authorise(ctx context.Context, method string) error {

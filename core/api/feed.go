@@ -299,7 +299,7 @@ func (w *feedWriter) serve(ctx context.Context, c *cursor) (again, hold bool, er
 	}
 	c.hub.place(c, c.epoch, c.next, info.Head)
 	if c.next > info.Head {
-		return false, false, nil
+		return c.hub.hasUpdate(c), false, nil
 	}
 	return true, false, w.sendHistory(ctx, c, info)
 }
@@ -326,7 +326,7 @@ func (w *feedWriter) answer(c *cursor, info room.Info) error {
 	c.hub.place(c, info.Epoch, start+1, info.Head)
 	err := w.stream.Send(&rpc.FeedResponse{Frame: &rpc.FeedResponse_Subscribed{Subscribed: &rpc.Subscribed{
 		Room: c.room, Epoch: info.Epoch, First: info.First, Head: info.Head, Members: info.Members,
-		Policy: info.Policy, Survive: w.s.survives(c.shard), Start: start,
+		Policy: info.Policy, Survive: w.s.survives(c.shard), Start: start, Moderation: info.Moderation,
 	}}})
 	if err != nil || ask.GetEpoch() == 0 {
 		return err
@@ -417,7 +417,7 @@ func (w *feedWriter) sendHistory(ctx context.Context, c *cursor, info room.Info)
 	})
 }
 
-// sendUpdate tells counts and policy, not too often.
+// sendUpdate tells counts, policy and moderation, not too often.
 func (w *feedWriter) sendUpdate(c *cursor) (hold bool, err error) {
 	if !c.hub.hasUpdate(c) {
 		return false, nil
@@ -434,9 +434,19 @@ func (w *feedWriter) sendUpdate(c *cursor) (hold bool, err error) {
 	if !ok {
 		return false, nil
 	}
+	if u.all {
+		info, exists, _ := w.look(c)
+		if !exists || info.Epoch != c.epoch {
+			return false, nil // it went meanwhile: the hub says so
+		}
+		u.epoch, u.members, u.policy, u.moderation = info.Epoch, info.Members, info.Policy, info.Moderation
+		if u.moderation == nil {
+			u.moderation = &rpc.Moderation{}
+		}
+	}
 	c.updated = now
 	return false, w.stream.Send(&rpc.FeedResponse{Frame: &rpc.FeedResponse_Update{Update: &rpc.RoomUpdate{
 		Room: c.room, Epoch: u.epoch, Members: u.members, Joined: u.joined, Left: u.left, Policy: u.policy,
-		Survive: w.s.survives(c.shard),
+		Survive: w.s.survives(c.shard), Moderation: u.moderation,
 	}}})
 }

@@ -6,6 +6,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/barrage-im/barrage/core/control"
 	"github.com/barrage-im/barrage/protocol/rpc"
 )
 
@@ -37,6 +38,7 @@ func clamp(h *rpc.Edge) *rpc.Edge {
 		ttl = defaultTTL
 	}
 	h.TtlMs = uint32(min(max(ttl, minTTL), maxTTL).Milliseconds())
+	h.Filters = control.BoundReports(h.Filters)
 	return h
 }
 

@@ -78,6 +78,10 @@ const (
 	maxBlock = 64 << 10
 	// updateEvery is the least time between two updates of a room on one feed.
 	updateEvery = 250 * time.Millisecond
+	// stateEvery is the least time between two control states sent to one edge:
+	// when thousands of edges report new rules, the state changes thousands of
+	// times.
+	stateEvery = 50 * time.Millisecond
 	// maxUpdateUsers bounds the names of one update; beyond, only the count is told.
 	maxUpdateUsers = 256
 
@@ -90,6 +94,16 @@ const (
 	defaultPage = 100
 	// maxRoomPage bounds the rooms of one list page.
 	maxRoomPage = 500
+
+	// maxPushes bounds the bundles of rules that are being pushed through this
+	// node, each up to control.MaxBundle in memory.
+	maxPushes = 2
+	// pushTimeout bounds one push: 64 chunks, each committed between regions,
+	// and an operator's slow line.
+	pushTimeout = time.Minute
+	// maxFetches bounds the edges that fetch a bundle at once, each a chunk in
+	// memory (control.MaxChunk); further ones wait.
+	maxFetches = 64
 
 	// minTTL and maxTTL bound an edge's lease; defaultTTL is for edges that
 	// state none.

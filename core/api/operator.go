@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/barrage-im/barrage/core/control"
@@ -203,14 +205,23 @@ func (s *Server) change(ctx context.Context, cmd *rpc.ControlCommand) (*rpc.Cont
 	return res, nil
 }
 
-// Audit lists who changed what.
+// Audit lists who changed what, of control or of a shard of rooms, from this
+// node's replica.
 func (o operatorService) Audit(_ context.Context, req *rpc.AuditRequest) (*rpc.AuditResponse, error) {
 	limit := int(min(req.GetLimit(), maxRoomPage))
 	if limit == 0 {
 		limit = defaultPage
 	}
 	out := &rpc.AuditResponse{}
-	o.s.viewControl(func(c *control.Control) { out.Records = c.Audit(req.GetAfter(), limit) })
+	if req.GetShard() == ControlShard {
+		o.s.viewControl(func(c *control.Control) { out.Records = c.Audit(req.GetAfter(), limit) })
+		return out, nil
+	}
+	shard := o.s.roomShard(req.GetShard())
+	if shard == nil {
+		return nil, status.Errorf(codes.NotFound, "there is no shard %d", req.GetShard())
+	}
+	shard.View(func(m machine.Machine, _ machine.Reader) { out.Records = m.(*room.Shard).Audit(req.GetAfter(), limit) })
 	return out, nil
 }
 

@@ -60,6 +60,9 @@ func (s *Server) history(ctx context.Context, req *rpc.HistoryRequest) (*rpc.His
 	if code == protocol.OK && req.GetEpoch() != 0 && req.GetEpoch() != info.Epoch {
 		code = protocol.EpochChanged
 	}
+	if code == protocol.OK && banned(&info, req.GetUser(), req.GetRank()) {
+		return &rpc.HistoryPage{Code: uint32(protocol.Banned), Crc: protocol.CRC(nil)}, nil
+	}
 	out := &rpc.HistoryPage{Code: uint32(code), Epoch: info.Epoch, First: info.First, Head: info.Head, Crc: protocol.CRC(nil)}
 	if code != protocol.OK {
 		return out, nil
@@ -91,6 +94,9 @@ func (c coreService) ListMembers(_ context.Context, req *rpc.MembersRequest) (*r
 
 func (s *Server) members(req *rpc.MembersRequest) *rpc.MembersResponse {
 	shard, info, code := s.info(req.GetRoom())
+	if code == protocol.OK && banned(&info, req.GetUser(), req.GetRank()) {
+		return &rpc.MembersResponse{Code: uint32(protocol.Banned)}
+	}
 	out := &rpc.MembersResponse{Code: uint32(code), Epoch: info.Epoch}
 	if code != protocol.OK {
 		return out

@@ -57,6 +57,8 @@ type Server struct {
 	controlMoved  chan struct{} // has room for one: control applied something
 	historyReads  chan struct{} // tokens
 	feedReads     chan struct{} // tokens
+	fetches       chan struct{} // tokens
+	pushes        chan struct{} // tokens
 	joinings      sync.Mutex    // held while members are being changed: one change at a time
 	policiesAsked sync.Map      // shard → version that is under way
 
@@ -81,6 +83,7 @@ func New(cfg Config, log *slog.Logger, reg prometheus.Registerer) (*Server, erro
 		cfg: cfg, log: log, metrics: m, started: time.Now(), hubs: map[uint32]*hub{},
 		peers: newPeers(cfg.Credentials, cfg.Dial), state: newState(),
 		controlMoved: make(chan struct{}, 1), historyReads: make(chan struct{}, maxHistoryReads), feedReads: make(chan struct{}, maxHistoryReads),
+		fetches: make(chan struct{}, maxFetches), pushes: make(chan struct{}, maxPushes),
 		edges: map[uint64]*edge{}, links: map[string]*link{},
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())

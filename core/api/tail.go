@@ -95,12 +95,16 @@ func (h *hub) applied(e *room.Effects) {
 	}
 }
 
-// restored: the state was replaced by a snapshot; the tails do not continue.
+// restored: the state was replaced by a snapshot; the tails do not continue, and
+// what changed besides messages nobody has told.
 func (h *hub) restored() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, t := range h.rooms {
 		h.beginLocked(t, 0)
+		for c := range t.subs {
+			c.update = update{pending: true, all: true}
+		}
 		t.wakeLocked()
 	}
 }
@@ -235,16 +239,21 @@ type update struct {
 	members      uint64
 	joined, left []*rpc.UserPresence
 	policy       *rpc.Policy
+	moderation   *rpc.Moderation
+	all          bool // tell the room as it is: what changed is not known
 }
 
 // add takes a newer state; who came and went adds up.
 func (u *update) add(n *room.Update) {
 	if u.epoch != n.Epoch {
-		*u = update{}
+		*u = update{all: u.all}
 	}
 	u.pending, u.epoch, u.members = true, n.Epoch, n.Members
 	if n.Policy != nil {
 		u.policy = n.Policy
+	}
+	if n.Moderation != nil {
+		u.moderation = n.Moderation
 	}
 	for _, p := range n.Joined {
 		u.left = without(u.left, p.GetUser())
@@ -274,7 +283,7 @@ func (h *hub) takeUpdate(c *cursor) (update, bool) {
 	defer h.mu.Unlock()
 	u := c.update
 	c.update = update{}
-	return u, u.pending && u.epoch == c.epoch
+	return u, u.pending && (u.all || u.epoch == c.epoch)
 }
 
 func (h *hub) hasUpdate(c *cursor) bool {

@@ -96,6 +96,10 @@ func TestATailDoesNotContinueAnotherEpoch(t *testing.T) {
 	if _, r := h.read(c, nil); r != other {
 		t.Fatalf("after a restore: %v", r)
 	}
+	h.applied(&room.Effects{Updates: []room.Update{{Room: "r", Epoch: 12, Members: 3}}})
+	if u, ok := h.takeUpdate(c); !ok || !u.all {
+		t.Fatalf("what changed with the restore nobody tells: %+v", u)
+	}
 }
 
 func TestUpdatesAddUp(t *testing.T) {
@@ -109,13 +113,17 @@ func TestUpdatesAddUp(t *testing.T) {
 	c := watchRoom(h, "r")
 	h.place(c, 9, 1, 0)
 	for i, u := range []room.Update{
-		{Joined: users("ann", "bob")}, {Left: users("ann"), Policy: &rpc.Policy{Pattern: "x"}}, {Joined: users("cid")},
+		{Joined: users("ann", "bob")},
+		{Left: users("ann"), Policy: &rpc.Policy{Pattern: "x"}},
+		{Moderation: &rpc.Moderation{SlowModeMs: 5}},
+		{Moderation: &rpc.Moderation{SlowModeMs: 6}},
+		{Joined: users("cid")},
 	} {
 		u.Room, u.Epoch, u.Members = "r", 9, uint64(i)
 		h.applied(&room.Effects{Updates: []room.Update{u}})
 	}
 	u, ok := h.takeUpdate(c)
-	if !ok || u.members != 2 || u.policy.GetPattern() != "x" || fmt.Sprint(names(u.joined), names(u.left)) != "[bob cid] [ann]" {
+	if !ok || u.members != 4 || u.all || u.moderation.GetSlowModeMs() != 6 || u.policy.GetPattern() != "x" || fmt.Sprint(names(u.joined), names(u.left)) != "[bob cid] [ann]" {
 		t.Fatalf("%+v", u)
 	}
 	if _, ok := h.takeUpdate(c); ok {

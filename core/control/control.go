@@ -1,6 +1,6 @@
 // Package control is the pure state machine of the control shard: what is true
-// of the whole cluster. Its nodes, where rooms live, their policies, which
-// edges are attached, and who changed what.
+// of the whole cluster. Its nodes, where rooms live, their policies, the rules
+// that texts are checked against, which edges are attached, and who changed what.
 //
 // No clock, no I/O, no goroutine, no lock: time comes with the entries, and the
 // same entries give the same bytes everywhere.
@@ -51,7 +51,9 @@ type Effects struct {
 // Control is a machine.Machine. Apply and Load exclude everything else; the
 // other methods may overlap each other.
 type Control struct {
-	maxAudit int // MaxAudit, but in tests
+	// MaxAudit and MaxChunk, but in tests.
+	maxAudit int
+	chunk    uint32
 
 	// Stored.
 	time    int64 // never goes back
@@ -60,11 +62,14 @@ type Control struct {
 	nodes   []*rpc.Node
 	table   *rpc.Policies
 	edges   []*edge
+	filters []*rpc.FilterSet
+	bundles []*bundle
 	audit   []*rpc.AuditRecord // consecutive indexes
 
 	// Derived.
-	state     *rpc.ControlState
-	nextLapse int64 // no lease is over before
+	state       *rpc.ControlState
+	nextLapse   int64 // no lease and no upload is over before
+	reportBytes int   // of all edges' reports
 
 	// Of the entry being applied.
 	batch   machine.Batch
@@ -83,13 +88,13 @@ var _ machine.Machine = (*Control)(nil)
 
 // New makes the state of a cluster that does not exist yet.
 func New() *Control {
-	c := &Control{maxAudit: MaxAudit}
+	c := &Control{maxAudit: MaxAudit, chunk: MaxChunk}
 	c.reset()
 	return c
 }
 
 func (c *Control) reset() {
-	*c = Control{maxAudit: c.maxAudit, table: &rpc.Policies{}, nextLapse: never}
+	*c = Control{maxAudit: c.maxAudit, chunk: c.chunk, table: &rpc.Policies{}, nextLapse: never}
 	c.build()
 }
 
@@ -184,6 +189,12 @@ func (c *Control) command(cmd *rpc.ControlCommand) *protocol.Error {
 	case *rpc.ControlCommand_RemoveEdge:
 		c.removeEdge(cmd.Actor, op.RemoveEdge.GetIncarnation(), "remove_edge")
 		return nil
+	case *rpc.ControlCommand_PutChunk:
+		return c.putChunk(op.PutChunk)
+	case *rpc.ControlCommand_PutFilter:
+		return c.putFilter(cmd.Actor, op.PutFilter)
+	case *rpc.ControlCommand_RemoveFilter:
+		return c.removeFilter(cmd.Actor, op.RemoveFilter.GetName())
 	case *rpc.ControlCommand_Tick:
 		return nil // what is due, the entry has done
 	default:
@@ -253,14 +264,15 @@ func (c *Control) State() *rpc.ControlState { return c.state }
 func (c *Control) build() {
 	c.state = &rpc.ControlState{
 		Cluster: c.init.GetCluster(), Version: c.version, Placements: c.init.GetPlacements(),
-		Nodes: slices.Clone(c.nodes), Policies: c.table,
+		Nodes: slices.Clone(c.nodes), Policies: c.table, Filters: slices.Clone(c.filters),
 	}
 	for _, e := range c.edges {
 		c.state.Edges = append(c.state.Edges, e.Edge)
 	}
 }
 
-// Due is when the leader should propose a tick: at the next end of a lease.
+// Due is when the leader should propose a tick: at the next end of a lease or
+// of an upload.
 func (c *Control) Due() int64 {
 	if c.nextLapse >= never {
 		return 0

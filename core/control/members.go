@@ -85,6 +85,9 @@ func (c *Control) putEdge(actor string, e *rpc.Edge) *protocol.Error {
 		c.edges = slices.Insert(c.edges, i, &edge{})
 	}
 	before := c.edges[i].Edge
+	c.reportBytes -= reportsSize(before.GetFilters())
+	e.Filters = boundReports(e.Filters, maxAllReports-c.reportBytes)
+	c.reportBytes += reportsSize(e.Filters)
 	c.edges[i].Edge = e
 	c.edges[i].until = c.time + min(max(int64(e.TtlMs), minTTL), maxTTL)
 	c.nextLapse = min(c.nextLapse, c.edges[i].until)
@@ -97,10 +100,14 @@ func (c *Control) putEdge(actor string, e *rpc.Edge) *protocol.Error {
 		}
 		c.record(actor, "put_edge", detail)
 	}
+	if !sameReports(before.GetFilters(), e.Filters) {
+		c.changed = true // told, but not recorded: a push would fill the audit log
+		c.recordRefusals(actor, before, e)
+	}
 	return nil
 }
 
-// sameEdge compares what everybody must know.
+// sameEdge compares what everybody must know, but for the reports.
 func sameEdge(a, b *rpc.Edge) bool {
 	return a.Name == b.Name && a.Region == b.Region && slices.Equal(a.Endpoints, b.Endpoints) &&
 		a.TtlMs == b.TtlMs && a.Draining == b.Draining
@@ -112,12 +119,14 @@ func (c *Control) removeEdge(actor string, incarnation uint64, action string) {
 		return
 	}
 	e := c.edges[i]
+	c.reportBytes -= reportsSize(e.Filters)
 	c.edges = slices.Delete(c.edges, i, i+1)
 	c.batch.Delete(edgeKey(incarnation))
 	c.record(actor, action, fmt.Sprintf("%s (%x) in %s", e.Name, e.Incarnation, e.Region))
 }
 
-// lapse removes the edges whose lease is over.
+// lapse removes the edges whose lease is over, and the uploads that nobody has
+// named in time.
 func (c *Control) lapse() {
 	if c.time <= c.nextLapse {
 		return
@@ -130,6 +139,7 @@ func (c *Control) lapse() {
 			c.nextLapse = min(c.nextLapse, e.until)
 		}
 	}
+	c.lapseUploads()
 }
 
 func tooLong(texts ...string) bool {

@@ -20,10 +20,12 @@ func TestRandomLogs(t *testing.T) {
 		a, b := newReplica(), newReplica()
 		a.SetMaxAudit(5)
 		b.SetMaxAudit(5)
+		a.SetChunk(4)
+		b.SetChunk(4)
 		removed := map[string]bool{}
 		now := int64(0)
 		for n := range rapid.IntRange(1, 40).Draw(t, "entries") {
-			now += rapid.SampledFrom([]int64{0, 1, 900, 3000, 6000}).Draw(t, "passes")
+			now += rapid.SampledFrom([]int64{0, 0, 1, 900, 3000, 6000, control.UploadTTL}).Draw(t, "passes")
 			var commands []*rpc.ControlCommand
 			if n == 0 {
 				commands = append(commands, initCluster())
@@ -56,7 +58,7 @@ func TestRandomLogs(t *testing.T) {
 				t.Fatalf("stores differ at %q", key)
 			}
 			for _, r := range []*replica{a, b} {
-				if err := r.Check(); err != nil {
+				if err := errors.Join(r.Check(), r.CheckStore(&r.store)); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -76,7 +78,7 @@ func TestRandomLogs(t *testing.T) {
 func drawCommand(t *rapid.T) *rpc.ControlCommand {
 	id := rapid.SampledFrom([]string{"n1", "n2", "n3"}).Draw(t, "node")
 	incarnation := uint64(rapid.IntRange(0, 3).Draw(t, "edge"))
-	switch rapid.IntRange(0, 7).Draw(t, "op") {
+	switch rapid.IntRange(0, 14).Draw(t, "op") {
 	case 0:
 		n := node(id)
 		n.Version = rapid.SampledFrom([]string{"1", "2"}).Draw(t, "version")
@@ -86,16 +88,33 @@ func drawCommand(t *rapid.T) *rpc.ControlCommand {
 	case 2:
 		return putPolicies(uint64(rapid.IntRange(0, 3).Draw(t, "expect")),
 			&rpc.Policy{Pattern: rapid.SampledFrom([]string{"", "a", "b*"}).Draw(t, "pattern")})
-	case 3, 4:
+	case 3:
+		e := putEdge(incarnation, 0, false)
+		e.GetPutEdge().Edge.Region = "us"
+		e.GetPutEdge().Edge.Filters = []*rpc.FilterReport{{Name: "a", Version: uint64(rapid.IntRange(0, 2).Draw(t, "runs"))}}
+		return e
+	case 4:
 		return putEdge(incarnation, uint32(rapid.IntRange(0, 2).Draw(t, "sessions")), rapid.Bool().Draw(t, "draining"))
 	case 5:
 		return removeEdge(incarnation)
 	case 6:
 		return &rpc.ControlCommand{Actor: "nobody"}
+	case 7:
+		return removeFilter(rapid.SampledFrom([]string{"a", "b", ""}).Draw(t, "set"))
+	case 8, 9, 10:
+		b := rapid.SampledFrom(drawn).Draw(t, "bundle")
+		return putChunk(b, 4*rapid.IntRange(0, 3).Draw(t, "chunk"), 4)
+	case 11, 12, 13:
+		return putFilter(rapid.SampledFrom([]string{"a", "b"}).Draw(t, "set"), rapid.SampledFrom(drawn).Draw(t, "bundle"),
+			uint64(rapid.IntRange(1, 4).Draw(t, "version")), rapid.SampledFrom([]string{"enforce", "report"}).Draw(t, "mode"),
+			rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"eu", "us"}), 0, 2, rapid.ID).Draw(t, "regions")...)
 	default:
 		return tick()
 	}
 }
+
+// drawn are bundles of one to three chunks.
+var drawn = []string{"abc", "abcdefgh", "abcdefghi"}
 
 func sameButSessions(a, b *rpc.ControlState) bool {
 	a, b = proto.Clone(a).(*rpc.ControlState), proto.Clone(b).(*rpc.ControlState)
@@ -111,7 +130,9 @@ func sameButSessions(a, b *rpc.ControlState) bool {
 // stored can be loaded.
 func FuzzApply(f *testing.F) {
 	for _, c := range []*rpc.ControlCommand{
-		initCluster(), putNode(node("n1")), removeNode("n0"), putPolicies(0, &rpc.Policy{Pattern: "*"}), putEdge(1, 1, false), removeEdge(7), tick(), {},
+		initCluster(), putNode(node("n1")), removeNode("n0"), putPolicies(0, &rpc.Policy{Pattern: "*"}), putEdge(1, 1, false), removeEdge(7), tick(),
+		{},
+		putChunk("abc", 0, control.MaxChunk), putFilter("a", "def", 1, "report"), putFilter("b", "def", 2, "enforce", "eu"), removeFilter("b"),
 	} {
 		content, err := proto.Marshal(&rpc.ControlEntry{TimeMs: 2000, Commands: []*rpc.ControlCommand{c}})
 		if err != nil {
@@ -121,13 +142,13 @@ func FuzzApply(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, content []byte) {
 		r := newReplica()
-		r.must(t, 1000, initCluster(), putNode(node("n0")), putEdge(7, 1, false))
+		r.must(t, 1000, initCluster(), putNode(node("n0")), putEdge(7, 1, false), putChunk("def", 0, control.MaxChunk), putFilter("b", "def", 1, "report"))
 		before := r.store.Clone()
 		_, err := r.applyEntry(machine.CloseFrame(append(machine.AppendFrame(nil), content...), 0))
 		if err != nil && (!before.Same(&r.store) || !errors.Is(err, machine.ErrNewer) && !errors.Is(err, machine.ErrCorrupt)) {
 			t.Fatalf("refused with %v", err)
 		}
-		if err := r.Check(); err != nil {
+		if err := errors.Join(r.Check(), r.CheckStore(&r.store)); err != nil {
 			t.Fatal(err)
 		}
 		if err := control.New().Load(&r.store); err != nil {

@@ -19,6 +19,10 @@ import (
 //	n id           rpc.Node
 //	e incarnation  end of the lease (uvarint), rpc.Edge
 //	a index        rpc.AuditRecord; big endian, so that they are in order
+//	f name         rpc.FilterSet
+//	b digest       of a bundle: size, received bytes, time of the last chunk (uvarints)
+//	c digest offset a chunk of it; big endian, so that they are in order. Load
+//	               does not read them
 const (
 	keyMeta     = 'm'
 	keyInit     = 'i'
@@ -26,6 +30,9 @@ const (
 	keyNode     = 'n'
 	keyEdge     = 'e'
 	keyAudit    = 'a'
+	keyFilter   = 'f'
+	keyBundle   = 'b'
+	keyChunk    = 'c'
 )
 
 func edgeKey(incarnation uint64) []byte {
@@ -97,20 +104,49 @@ func (c *Control) Audit(after uint64, limit int) []*rpc.AuditRecord {
 func (c *Control) Load(r machine.Reader) error {
 	c.reset()
 	var bad error
-	err := r.Scan([]byte{0}, []byte{0xff}, false, func(key, value []byte) bool {
+	visit := func(key, value []byte) bool {
 		var content []byte
 		if content, bad = machine.OpenSeal(key, value); bad == nil && !c.load(key, content) {
 			bad = fmt.Errorf("stored record %q: %w", key, machine.ErrCorrupt)
 		}
 		return bad == nil
-	})
+	}
+	err := r.Scan([]byte{0}, []byte{keyChunk}, false, visit)
+	if err == nil && bad == nil {
+		err = r.Scan([]byte{keyChunk + 1}, []byte{0xff}, false, visit)
+	}
 	if err == nil {
 		err = bad
+	}
+	if err == nil {
+		err = c.loaded()
 	}
 	if err != nil {
 		return fmt.Errorf("load control: %w", err)
 	}
 	c.build()
+	return nil
+}
+
+// loaded derives what is not stored.
+func (c *Control) loaded() error {
+	for _, e := range c.edges {
+		c.nextLapse = min(c.nextLapse, e.until)
+		c.reportBytes += reportsSize(e.Filters)
+	}
+	for _, f := range c.filters {
+		for _, s := range f.Stages {
+			if i, ok := c.findBundle(s.Digest); !ok || !c.bundles[i].complete() {
+				return fmt.Errorf("set %s names bundle %x, which is not there: %w", f.Name, s.Digest, machine.ErrCorrupt)
+			}
+		}
+		c.refer(f, 1)
+	}
+	for _, b := range c.bundles {
+		if b.refs == 0 {
+			c.nextLapse = min(c.nextLapse, b.until())
+		}
+	}
 	return nil
 }
 
@@ -141,8 +177,13 @@ func (c *Control) load(key, content []byte) bool {
 		}
 		e := &edge{Edge: &rpc.Edge{}, until: int64(until)}
 		c.edges = append(c.edges, e)
-		c.nextLapse = min(c.nextLapse, e.until)
 		return proto.Unmarshal(content[n:], e.Edge) == nil && string(edgeKey(e.Incarnation)) == string(key)
+	case keyFilter:
+		f := &rpc.FilterSet{}
+		c.filters = append(c.filters, f)
+		return proto.Unmarshal(content, f) == nil && f.Name == string(key[1:])
+	case keyBundle:
+		return c.loadBundle(key, content)
 	case keyAudit:
 		a := &rpc.AuditRecord{}
 		if proto.Unmarshal(content, a) != nil || string(auditKey(a.Index)) != string(key) {

@@ -65,6 +65,7 @@ const (
 	opPublish  = 2
 	opPresence = 3
 	opRelease  = 4
+	opModerate = 5
 	opTick     = 16
 	opTerm     = 17
 	opPolicies = 18
@@ -94,7 +95,7 @@ func parseCommand(cmd []byte) (command, error) {
 			return command{}, nil
 		}
 		switch num {
-		case opLease, opPublish, opPresence, opRelease, opTick, opTerm, opPolicies:
+		case opLease, opPublish, opPresence, opRelease, opModerate, opTick, opTerm, opPolicies:
 			if fields > 0 || kind != protowire.BytesType {
 				return command{}, nil
 			}

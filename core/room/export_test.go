@@ -1,6 +1,7 @@
 package room
 
 import (
+	"encoding/binary"
 	"fmt"
 
 	"github.com/barrage-im/barrage/core/machine"
@@ -9,7 +10,16 @@ import (
 
 // SetLimits makes the limits reachable for tests.
 func (s *Shard) SetLimits(rooms, lanes, holds, keys int) {
-	s.limits = limits{rooms: rooms, lanes: lanes, holds: holds, keys: keys}
+	s.limits.rooms, s.limits.lanes, s.limits.holds, s.limits.keys = rooms, lanes, holds, keys
+}
+
+// SetModerationLimits does so for those of moderation; 0 keeps one.
+func (s *Shard) SetModerationLimits(sanctions, all, names, audit int) {
+	for limit, to := range map[*int]int{&s.limits.sanctions: sanctions, &s.limits.allSanctions: all, &s.limits.moderated: names, &s.limits.audit: audit} {
+		if to != 0 {
+			*limit = to
+		}
+	}
 }
 
 // SetHead pretends that a room has had head messages.
@@ -53,6 +63,9 @@ func (s *Shard) Check(r machine.Reader) error {
 				return fmt.Errorf("lane %d is said to be in %s", l.edge, r.name)
 			}
 		}
+	}
+	if err := s.checkModeration(r); err != nil {
+		return err
 	}
 	for name, room := range s.rooms {
 		if err := s.checkRoom(room, r); err != nil {
@@ -103,7 +116,90 @@ func (s *Shard) checkRoom(r *room, store machine.Reader) error {
 	if r.entry.touched || r.entry.block != nil || r.entry.was != nil {
 		return fmt.Errorf("entry state is left over: %+v", r.entry)
 	}
+	if err := r.checkRetractions(store); err != nil {
+		return err
+	}
 	return r.checkStored(store)
+}
+
+// checkModeration compares what is decided with its bounds and with the store.
+func (s *Shard) checkModeration(store machine.Reader) error {
+	all, timed := 0, 0
+	for name, m := range s.moderated {
+		if len(m.now.Sanctions) == 0 && m.now.SlowModeMs == 0 || len(m.now.Sanctions) > s.limits.sanctions || m.name != name {
+			return fmt.Errorf("moderation of %s: %v", name, m.now)
+		}
+		due := never
+		for i, x := range m.now.Sanctions {
+			if x.UntilMs != 0 {
+				due = min(due, x.UntilMs)
+			}
+			if j, ok := m.find(x.User, x.Action); !ok || i != j {
+				return fmt.Errorf("moderation of %s is not in order: %v", name, m.now)
+			}
+			if _, ok, _ := store.Get(sanctionKey(name, x)); !ok {
+				return fmt.Errorf("not stored: %v of %s", x, name)
+			}
+		}
+		if due != m.due || (due == never) != (m.place < 0) || m.place >= 0 && s.expiries[m.place] != m {
+			return fmt.Errorf("moderation of %s is due at %d, not %d", name, due, m.due)
+		}
+		if m.place >= 0 {
+			timed++
+		}
+		if r := s.rooms[name]; r != nil && r.mod != m {
+			return fmt.Errorf("room %s does not know of its moderation", name)
+		}
+		all += len(m.now.Sanctions)
+	}
+	for name, r := range s.rooms {
+		if r.mod != s.moderated[name] {
+			return fmt.Errorf("room %s has a moderation of its own", name)
+		}
+	}
+	for i, m := range s.expiries {
+		if m.place != i || i > 0 && s.expiries.Less(i, (i-1)/2) {
+			return fmt.Errorf("the expiry of %s is out of place", m.name)
+		}
+	}
+	stored := 0
+	_ = store.Scan([]byte{keySanction}, []byte{keySanction + 1}, false, func(_, _ []byte) bool { stored++; return true })
+	if all != s.sanctions || all != stored || all > s.limits.allSanctions || timed != len(s.expiries) || len(s.moderated) > s.limits.moderated {
+		return fmt.Errorf("%d sanctions, %d counted, %d stored; %d of %d names end", all, s.sanctions, stored, timed, len(s.expiries))
+	}
+	if s.audit.len() > s.limits.audit {
+		return fmt.Errorf("%d audit records", s.audit.len())
+	}
+	return nil
+}
+
+// checkRetractions compares them with the tombstones.
+func (r *room) checkRetractions(store machine.Reader) error {
+	x := r.retractions
+	if x == nil {
+		x = &retractions{}
+	} else if len(x.by) == 0 && x.said.len() == 0 {
+		return fmt.Errorf("retractions of nothing")
+	}
+	first := uint64(0)
+	if r.blocks.len() > 0 {
+		first = r.blocks.at(0).first
+	}
+	stored := 0
+	path := append([]byte{keyTombstone}, r.path...)
+	var bad error
+	_ = store.Scan(path, machine.PrefixEnd(path), false, func(k, _ []byte) bool {
+		stored++
+		seq := binary.BigEndian.Uint64(k[len(k)-8:])
+		if by, ok := x.by[seq]; !ok || !r.retracts(by) || by <= seq || seq < first || by > r.head {
+			bad = fmt.Errorf("tombstone of %d", seq)
+		}
+		return true
+	})
+	if bad == nil && stored != len(x.by) {
+		bad = fmt.Errorf("%d tombstones of %d retractions", stored, len(x.by))
+	}
+	return bad
 }
 
 // checkStored compares the blocks and their bytes with what memory says.

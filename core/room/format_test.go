@@ -21,8 +21,17 @@ func TestFormatOnDisk(t *testing.T) {
 	if _, err := r.applyEntry(entry); err != nil {
 		t.Fatal(err)
 	}
+	moderation := room.AppendEntry(nil, 1001, section(7, 1, 6,
+		moderate(&rpc.Moderate{Room: "a", Actor: "m", Name: "M", Rank: 1, Action: "retract", Seq: 1, Reason: "rude"}),
+		moderate(&rpc.Moderate{Room: "a", Actor: "m", Rank: 1, Action: "mute", User: "u", DurationMs: 5000, Reason: "rude"}),
+		moderate(&rpc.Moderate{Room: "a", Actor: "m", Rank: 1, Action: "ban", User: "u"}),
+		moderate(&rpc.Moderate{Room: "c", Actor: "m", Rank: 1, Action: "slow", DurationMs: 5000})))
+	if _, err := r.applyEntry(moderation); err != nil {
+		t.Fatal(err)
+	}
 	var got strings.Builder
 	fmt.Fprintf(&got, "entry\n  %x\n", entry)
+	fmt.Fprintf(&got, "entry\n  %x\n", moderation)
 	_ = r.store.Scan([]byte{0}, []byte{0xff}, false, func(k, v []byte) bool {
 		fmt.Fprintf(&got, "%q\n  %x\n", k, v)
 		return true

@@ -14,6 +14,9 @@ func seeds() [][]byte {
 		lease("e", 5000), publish("a", "u", "k", "hi"), release("a"), tick(), term(),
 		presence(&rpc.RoomPresence{Room: "a", Sessions: 1, Users: []*rpc.UserPresence{{User: "u", Sessions: 1}}}),
 		policies(1, &rpc.Policy{Pattern: "*", RetainMessages: 1}),
+		moderate(&rpc.Moderate{Room: "a", Actor: "m", Rank: 1, Action: "retract", Seq: 1, Reason: "rude"}),
+		moderate(&rpc.Moderate{Room: "a", Actor: "m", Rank: 2, Action: "mute", User: "u", DurationMs: 5000}),
+		moderate(&rpc.Moderate{Room: "b", Actor: "m", Rank: 2, Action: "slow", DurationMs: 5000}),
 		{},
 		{0x12},
 		{0x12, 0x00},
@@ -28,6 +31,11 @@ func prepared() *replica {
 	r := newReplica()
 	r.must(1000, section(1, 1, 1, lease("e", 5000), publish("a", "u", "k", "hi"),
 		presence(&rpc.RoomPresence{Room: "a", Sessions: 1, Users: []*rpc.UserPresence{{User: "u", Sessions: 1}}})))
+	r.must(1000, section(0, 0, 0,
+		moderate(&rpc.Moderate{Room: "c", Actor: "m", Rank: 1, Action: "mute", User: "v", DurationMs: 900}),
+		moderate(&rpc.Moderate{Room: "c", Actor: "m", Rank: 1, Action: "ban", User: "v"}),
+		moderate(&rpc.Moderate{Room: "c", Actor: "m", Rank: 1, Action: "slow", DurationMs: 900})))
+	r.must(1000, section(1, 1, 4, publish("d", "u", "k", "hi"), moderate(&rpc.Moderate{Room: "d", Actor: "m", Rank: 1, Action: "retract", Seq: 1})))
 	return r
 }
 
@@ -55,7 +63,7 @@ func tryEntry(t *testing.T, r *replica, entry []byte) *room.Effects {
 
 func FuzzApplyEntry(f *testing.F) {
 	for _, c := range seeds() {
-		f.Add(room.AppendEntry(nil, 2000, section(1, 1, 4, c)))
+		f.Add(room.AppendEntry(nil, 2000, section(1, 1, 6, c)))
 		f.Add(room.AppendEntry(nil, -5, section(0, 0, 0, c)))
 	}
 	f.Add([]byte{})
@@ -65,7 +73,7 @@ func FuzzApplyEntry(f *testing.F) {
 
 func FuzzApplySections(f *testing.F) {
 	for _, c := range seeds() {
-		f.Add(int64(2000), section(1, 1, 4, c))
+		f.Add(int64(2000), section(1, 1, 6, c))
 	}
 	f.Add(int64(1)<<62, []byte{0x12, 0x01, 0xff})
 	f.Fuzz(func(t *testing.T, timeMS int64, sections []byte) {
@@ -81,7 +89,7 @@ func FuzzApplyCommand(f *testing.F) {
 	f.Fuzz(func(t *testing.T, edge uint64, command []byte) {
 		edge %= 2
 		r := prepared()
-		effects := tryEntry(t, r, room.AppendEntry(nil, 2000, section(edge, 1, 4, command)))
+		effects := tryEntry(t, r, room.AppendEntry(nil, 2000, section(edge, 1, 6, command)))
 		if (effects != nil) != room.Known(command) {
 			t.Fatalf("Known = %t, applied = %t", room.Known(command), effects != nil)
 		}

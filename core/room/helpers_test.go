@@ -39,6 +39,10 @@ func release(rooms ...string) []byte {
 	return encode(&rpc.Command{Op: &rpc.Command_Release{Release: &rpc.Release{Rooms: rooms}}})
 }
 
+func moderate(m *rpc.Moderate) []byte {
+	return encode(&rpc.Command{Op: &rpc.Command_Moderate{Moderate: m}})
+}
+
 func tick() []byte { return encode(&rpc.Command{Op: &rpc.Command_Tick{Tick: &rpc.Tick{}}}) }
 func term() []byte { return encode(&rpc.Command{Op: &rpc.Command_Term{Term: &rpc.Term{}}}) }
 
@@ -114,6 +118,12 @@ func describe(e *room.Effects) string {
 		}
 		if u.Policy != nil {
 			fmt.Fprintf(&b, ", policy %s", u.Policy.Pattern)
+			if u.Policy.SlowModeMs != 0 {
+				fmt.Fprintf(&b, " slow=%d", u.Policy.SlowModeMs)
+			}
+		}
+		if u.Moderation != nil {
+			fmt.Fprintf(&b, ", moderation%s", describeModeration(u.Moderation))
 		}
 		b.WriteByte('\n')
 	}
@@ -140,10 +150,35 @@ func describeResult(r *rpc.Result) string {
 	if r.RetryAfterMs != 0 {
 		out += fmt.Sprintf(" retry_after=%d", r.RetryAfterMs)
 	}
+	if r.SlowModeMs != 0 {
+		out += fmt.Sprintf(" slow=%d", r.SlowModeMs)
+	}
 	return out
 }
 
-// describeRecords shows messages as seq:sender:text.
+// describeModeration shows sanctions as action:user until, rank and actor.
+func describeModeration(m *rpc.Moderation) string {
+	out := ""
+	for _, s := range m.GetSanctions() {
+		out += fmt.Sprintf(" %s:%s", s.Action, s.User)
+		if s.UntilMs != 0 {
+			out += fmt.Sprintf("<%d", s.UntilMs)
+		}
+		out += fmt.Sprintf("(%s/%d)", s.Actor, s.Rank)
+		if s.Reason != "" {
+			out += fmt.Sprintf("%q", s.Reason)
+		}
+	}
+	if m.GetSlowModeMs() != 0 {
+		out += fmt.Sprintf(" slow=%d", m.SlowModeMs)
+	}
+	if out == "" {
+		return " none"
+	}
+	return out
+}
+
+// describeRecords shows messages as seq:sender:text, and their marks behind.
 func describeRecords(records []byte) string {
 	var out []string
 	err := protocol.ForEachRecord(records, func(seq uint64, _ int64, record []byte) bool {
@@ -152,7 +187,17 @@ func describeRecords(records []byte) string {
 		if m.Seq != seq {
 			out = append(out, "BAD")
 		}
-		out = append(out, fmt.Sprintf("%d:%s:%s", m.Seq, m.Sender, m.Text))
+		text := fmt.Sprintf("%d:%s:%s", m.Seq, m.Sender, m.Text)
+		if m.Retracts != 0 {
+			text += fmt.Sprintf("[retracts %d]", m.Retracts)
+		}
+		if m.Gone != "" {
+			text += "[" + m.Gone + "]"
+		}
+		if m.Shadow {
+			text += "[shadow]"
+		}
+		out = append(out, text)
 		return true
 	})
 	if err != nil {

@@ -21,8 +21,9 @@ type Page struct {
 
 // History reads a page that begins at from (0: at the oldest) or, in reverse,
 // ends at from (0: at the newest). limit and maxBytes are cut to what a frame
-// takes; a page holds at least one record if there is one. info is the room as
-// Info returned it, at the time of the reader's snapshot or before.
+// takes; a page holds at least one record if there is one. Of a message that
+// was retracted it holds the tombstone (protocol.AppendTombstone). info is the
+// room as Info returned it, at the time of the reader's snapshot or before.
 //
 // Errors: Trimmed (from is before First), Future (from is behind Head+1), with
 // First and Head; NotFound and EpochChanged (the room went between info and
@@ -51,10 +52,19 @@ func History(r machine.Reader, info Info, from uint64, limit, maxBytes int, reve
 	if empty || from > info.Head {
 		return Page{Start: info.Head + 1, CRC: protocol.CRC(nil)}, nil
 	}
+	read := readOn
 	if reverse {
-		return readBack(r, info, from, limit, maxBytes)
+		read = readBack
 	}
-	return readOn(r, info, from, limit, maxBytes)
+	page, err := read(r, info, from, limit, maxBytes)
+	if err == nil {
+		err = bury(r, info, &page)
+	}
+	if err != nil {
+		return Page{}, err
+	}
+	page.CRC = protocol.CRC(page.Records)
+	return page, nil
 }
 
 func outside(code protocol.Code, info Info, message string, from uint64) *protocol.Error {
@@ -104,7 +114,6 @@ func readOn(r machine.Reader, info Info, from uint64, limit, maxBytes int) (Page
 		return Page{}, missing(r, info, from)
 	}
 	page.More = next <= info.Head
-	page.CRC = protocol.CRC(page.Records)
 	return page, nil
 }
 
@@ -156,7 +165,6 @@ func readBack(r machine.Reader, info Info, from uint64, limit, maxBytes int) (Pa
 	}
 	page.Start = next + 1
 	page.More = page.Start > info.First
-	page.CRC = protocol.CRC(page.Records)
 	return page, nil
 }
 

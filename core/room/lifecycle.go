@@ -38,6 +38,9 @@ type room struct {
 	named      uint64            // sum of users' sessions
 	countsOnly bool              // the roster limit was passed
 
+	mod         *moderation  // of the name; nil when nothing is decided about it
+	retractions *retractions // nil while there is none
+
 	policy  *effective // nil until touched
 	version uint64     // of the table that policy was resolved from
 	print   uint64     // of policy
@@ -50,12 +53,13 @@ type room struct {
 
 // roomEntry is what happens to a room in the entry being applied.
 type roomEntry struct {
-	touched bool
-	policy  bool              // changed
-	renamed bool              // or all names were dropped
-	members uint64            // before
-	was     map[string]uint64 // sessions before, of the users that were stated
-	block   *blockMaking      // nil while nothing was appended
+	touched    bool
+	policy     bool              // changed
+	moderation *rpc.Moderation   // nil unless it changed
+	renamed    bool              // or all names were dropped
+	members    uint64            // before
+	was        map[string]uint64 // sessions before, of the users that were stated
+	block      *blockMaking      // nil while nothing was appended
 }
 
 // idle reports whether nothing keeps the room, and until when it is kept then.
@@ -103,6 +107,7 @@ func (s *Shard) makeRoom(name string) *room {
 	r := &room{
 		name: name, epoch: s.index, path: appendRoomKey(nil, s.index, name),
 		created: s.time, active: s.time, first: 1, keys: keys{first: 1}, timer: -1, due: never,
+		mod: s.moderated[name],
 	}
 	r.adopt(s.table)
 	r.tokens, r.tokensAt = 1000*int64(r.policy.PublishBurst), s.time
@@ -162,7 +167,7 @@ func (s *Shard) info(r *room) Info {
 	}
 	return Info{
 		Room: r.name, Epoch: r.epoch, First: r.first, Head: r.head, Members: r.members, Bytes: r.bytes,
-		CreatedMS: r.created, ActiveMS: r.active, Policy: policy,
+		CreatedMS: r.created, ActiveMS: r.active, Policy: policyOf(policy, r.mod), Moderation: r.mod.told(),
 	}
 }
 

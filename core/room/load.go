@@ -26,6 +26,10 @@ func (s *Shard) Load(r machine.Reader) error {
 		{keyBlock, s.loadBlock},
 		{keyEdge, s.loadEdge},
 		{keyUser, s.loadUser},
+		{keyTombstone, s.loadTombstone},
+		{keySanction, s.loadSanction},
+		{keySlow, s.loadSlow},
+		{keyAudit, s.loadAudit},
 	} {
 		var bad error
 		err := r.Scan([]byte{part.kind}, []byte{part.kind + 1}, false, func(key, value []byte) bool {
@@ -47,6 +51,9 @@ func (s *Shard) Load(r machine.Reader) error {
 		if !r.complete() {
 			return fmt.Errorf("load shard %d: room %q lacks blocks: %w", s.id, r.name, ErrCorrupt)
 		}
+	}
+	for _, m := range s.moderated {
+		s.expiries.set(m)
 	}
 	plantedReuse(s)
 	return nil
@@ -144,9 +151,16 @@ func (s *Shard) loadBlock(k, v []byte) bool {
 	r.blocks.push(b.blockInfo)
 	for i := range b.count {
 		seq := b.first + uint64(i)
-		record, _, rest, ok := protocol.NextRecord(b.records)
+		record, message, rest, ok := protocol.NextRecord(b.records)
 		if !ok {
 			return false
+		}
+		mark, ok := protocol.RecordMarkOf(message)
+		if !ok {
+			return false
+		}
+		if mark.Retracts != 0 {
+			r.loadRetraction(seq, mark.Retracts)
 		}
 		b.records = rest
 		if seq >= r.first {
@@ -167,6 +181,9 @@ func (s *Shard) loadBlock(k, v []byte) bool {
 // complete reports whether the blocks hold all that the room remembers.
 func (r *room) complete() bool {
 	if n := r.blocks.len(); n > 0 && r.blocks.at(n-1).last() != r.head {
+		return false
+	}
+	if x := r.retractions; x != nil && x.loaded != len(x.by) {
 		return false
 	}
 	return uint64(r.sizes.len()) == r.head+1-r.first && uint64(r.keys.len()) == r.head+1-r.keys.first

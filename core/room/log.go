@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
-	"hash/crc32"
 	"sort"
 
 	"github.com/barrage-im/barrage/core/machine"
@@ -35,14 +34,6 @@ func hashKey(scratch, user, id []byte) (keyHash, []byte) {
 	return keyHash(sum[:16]), scratch
 }
 
-// hashBody tells the bodies of one (user, key) apart: two CRCs, which the
-// processor computes at memory speed. Who collides them harms only himself.
-func hashBody(body []byte) uint64 {
-	return uint64(crc32.Checksum(body, castagnoli))<<32 | uint64(crc32.ChecksumIEEE(body))
-}
-
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
 // blockInfo is a stored block: the records that one entry appended.
 type blockInfo struct {
 	first uint64
@@ -59,13 +50,18 @@ const (
 	blockRecord = 16 + 8
 )
 
-// append adds a record to the room's block in the making.
-func (r *room) append(now int64, h keyHash, bodyHash uint64, body []byte) uint64 {
+// append adds a record to the room's block in the making; a nil mark says
+// nothing.
+func (r *room) append(now int64, h keyHash, bodyHash uint64, mark *protocol.RecordMark, body []byte) uint64 {
 	r.head++
 	m := r.entry.block
 	m.count++
 	before := len(m.records)
-	m.records = protocol.AppendRecord(m.records, r.head, now, body)
+	if mark == nil {
+		m.records = protocol.AppendRecord(m.records, r.head, now, body)
+	} else {
+		m.records = protocol.AppendMarkedRecord(m.records, r.head, now, *mark, body)
+	}
 	size := len(m.records) - before
 	m.head = append(m.head, h[:]...)
 	m.head = binary.LittleEndian.AppendUint64(m.head, bodyHash)
@@ -187,6 +183,7 @@ func (r *room) sweep(b machine.Batch, now int64, budget int) int {
 			break
 		}
 		b.Delete(binary.BigEndian.AppendUint64(append([]byte{keyBlock}, r.path...), block.first))
+		r.forgetRetractions(b, *block)
 		r.blocks.pop(1)
 		budget--
 	}

@@ -84,6 +84,25 @@ func fingerprint(p *rpc.Policy) uint64 {
 	for _, v := range p.Verbs {
 		text(v)
 	}
+	for i, list := range [][]string{p.Owners, p.Moderators} {
+		if len(list) > 0 {
+			mix(byte(2 + i))
+			number(uint64(len(list)))
+		}
+		for _, v := range list {
+			text(v)
+		}
+	}
+	for i, v := range []string{p.Role, p.Filter, p.Hook} {
+		if v != "" {
+			mix(byte(4 + i))
+			text(v)
+		}
+	}
+	if p.FilterSeverity != 0 {
+		mix(7)
+		number(uint64(p.FilterSeverity))
+	}
 	return h
 }
 

@@ -228,11 +228,11 @@ func (s *Shard) keepRoster(r *room) {
 // update tells what the entry changed for those who watch the room.
 func (s *Shard) update(r *room) {
 	e := &r.entry
-	if e.members == r.members && !e.renamed && !e.policy && e.was == nil {
+	if e.members == r.members && !e.renamed && !e.policy && e.moderation == nil && e.was == nil {
 		return
 	}
-	u := Update{Room: r.name, Epoch: r.epoch, Members: r.members}
-	changed := e.members != r.members || e.renamed || e.policy
+	u := Update{Room: r.name, Epoch: r.epoch, Members: r.members, Moderation: e.moderation}
+	changed := e.members != r.members || e.renamed || e.policy || e.moderation != nil
 	for _, id := range slices.Sorted(maps.Keys(e.was)) {
 		was, now := e.was[id], r.users[id]
 		changed = changed || was != now.sessions()
@@ -248,7 +248,7 @@ func (s *Shard) update(r *room) {
 		return
 	}
 	if e.policy {
-		u.Policy = r.policy.Policy
+		u.Policy = policyOf(r.policy.Policy, r.mod)
 	}
 	s.effects.Updates = append(s.effects.Updates, u)
 }

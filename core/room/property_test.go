@@ -23,6 +23,7 @@ func TestRandomLogs(t *testing.T) {
 		a, b := newReplica(), newReplica()
 		for _, r := range []*replica{a, b} {
 			r.SetLimits(4, 3, 40, 12)
+			r.SetModerationLimits(3, 6, 3, 5)
 		}
 		o := newObserver()
 		for n := range rapid.IntRange(5, 60).Draw(t, "entries") {
@@ -99,13 +100,15 @@ type generator struct {
 
 type laneModel struct{ generation, next uint64 }
 
-// sentCommand is a publish or a release as the generator sent it.
+// sentCommand is a publish, a release or a moderation as the generator sent it.
 type sentCommand struct {
 	publish         bool
 	lease           bool
 	room, user, key string
 	body            string
+	rank, verdict   uint32
 	releases        []string
+	moderate        *rpc.Moderate
 }
 
 var (
@@ -120,8 +123,9 @@ func (g *generator) entry() []byte {
 	for range rapid.IntRange(0, 3).Draw(g.t, "sections") {
 		edge := uint64(rapid.IntRange(0, 4).Draw(g.t, "edge"))
 		if edge == 0 {
-			g.sent = append(g.sent, nil)
-			sections = append(sections, section(0, 0, 0, g.leaderCommand())...)
+			c, s := g.leaderCommand()
+			g.sent = append(g.sent, []sentCommand{s})
+			sections = append(sections, section(0, 0, 0, c)...)
 			continue
 		}
 		l := g.lanes[edge]
@@ -156,7 +160,10 @@ func (g *generator) entry() []byte {
 
 func (g *generator) command() ([]byte, sentCommand) {
 	pick := func(from []string) string { return rapid.SampledFrom(from).Draw(g.t, "name") }
-	switch rapid.IntRange(0, 9).Draw(g.t, "op") {
+	switch rapid.IntRange(0, 11).Draw(g.t, "op") {
+	case 10, 11:
+		m := g.moderation()
+		return moderate(m), sentCommand{moderate: m}
 	case 0:
 		st := &rpc.RoomPresence{Room: pick(roomNames), Replace: rapid.Bool().Draw(g.t, "replace")}
 		for range rapid.IntRange(0, 3).Draw(g.t, "users") {
@@ -180,11 +187,35 @@ func (g *generator) command() ([]byte, sentCommand) {
 			s.key = fmt.Sprint(rapid.IntRange(max(1, g.keys-8), g.keys).Draw(g.t, "key"))
 		}
 		s.body = rapid.SampledFrom([]string{"x", "y", strings.Repeat("z", 80)}).Draw(g.t, "text")
-		return publish(s.room, s.user, s.key, s.body), s
+		s.rank = uint32(rapid.SampledFrom([]int{0, 0, 0, 1, 2}).Draw(g.t, "rank"))
+		s.verdict = uint32(rapid.SampledFrom([]int{0, 0, 2, 3}).Draw(g.t, "verdict"))
+		return encode(&rpc.Command{Op: &rpc.Command_Publish{Publish: &rpc.Publish{
+			Room: s.room, User: s.user, Key: s.key, Body: protocol.AppendBody(nil, s.user, "", "", s.body, nil),
+			Rank: s.rank, Verdict: s.verdict, Rules: uint64(s.verdict),
+		}}}), s
 	}
 }
 
-func (g *generator) leaderCommand() []byte {
+func (g *generator) moderation() *rpc.Moderate {
+	return &rpc.Moderate{
+		Room: rapid.SampledFrom(roomNames).Draw(g.t, "room"), Actor: rapid.SampledFrom(userNames).Draw(g.t, "actor"),
+		Rank:   uint32(rapid.IntRange(0, 3).Draw(g.t, "rank")),
+		Action: rapid.SampledFrom([]string{"retract", "retract", "mute", "unmute", "ban", "unban", "slow"}).Draw(g.t, "action"),
+		User:   rapid.SampledFrom(userNames).Draw(g.t, "user"), Seq: uint64(rapid.IntRange(0, 12).Draw(g.t, "seq")),
+		DurationMs: uint64(rapid.SampledFrom([]int{0, 1, 1500, 60_000}).Draw(g.t, "duration")),
+		Reason:     rapid.SampledFrom([]string{"", "rude"}).Draw(g.t, "reason"),
+	}
+}
+
+func (g *generator) leaderCommand() ([]byte, sentCommand) {
+	if rapid.IntRange(0, 4).Draw(g.t, "operator") == 0 {
+		m := g.moderation()
+		return moderate(m), sentCommand{moderate: m}
+	}
+	return g.leaderDuty(), sentCommand{}
+}
+
+func (g *generator) leaderDuty() []byte {
 	switch rapid.IntRange(0, 5).Draw(g.t, "leader") {
 	case 0:
 		return term()
@@ -229,7 +260,8 @@ type observer struct {
 	live  map[string]string    // room → room@epoch
 	keys  map[string]published // by room@epoch, user, key
 	held  map[uint64]map[string]bool
-	log   map[string][]string // room@epoch → user:text in order
+	log   map[string][]string // room@epoch → records in order
+	moderated
 }
 
 type published struct {
@@ -241,7 +273,7 @@ type published struct {
 func newObserver() *observer {
 	return &observer{
 		heads: map[string]uint64{}, live: map[string]string{}, keys: map[string]published{},
-		held: map[uint64]map[string]bool{}, log: map[string][]string{},
+		held: map[uint64]map[string]bool{}, log: map[string][]string{}, moderated: newModerated(),
 	}
 }
 
@@ -257,15 +289,17 @@ func (o *observer) see(e *room.Effects, sent [][]sentCommand) error {
 		if len(s.Results) != max(len(sent[i]), len(s.Results)) || s.Edge != 0 && len(s.Results) != len(sent[i]) {
 			return fmt.Errorf("%d results for %d commands", len(s.Results), len(sent[i]))
 		}
-		if s.Edge == 0 {
-			continue
-		}
-		if s.First == 1 {
+		if s.First == 1 && s.Edge != 0 {
 			o.held[s.Edge] = map[string]bool{}
 		}
 		for j, c := range sent[i] {
 			for _, r := range c.releases {
 				delete(o.held[s.Edge], r)
+			}
+			if c.moderate != nil {
+				if err := o.moderate(e, s.Edge != 0, c.moderate, s.Results[j], appended); err != nil {
+					return err
+				}
 			}
 			if c.publish {
 				if err := o.publish(e, s.Edge, c, s.Results[j], appended); err != nil {
@@ -290,6 +324,11 @@ func (o *observer) see(e *room.Effects, sent [][]sentCommand) error {
 		next := b.First
 		err := protocol.ForEachRecord(b.Records, func(seq uint64, timeMS int64, record []byte) bool {
 			if seq != next || timeMS != e.Time {
+				next = 0
+				return false
+			}
+			_, message, _, _ := protocol.NextRecord(record)
+			if mark, ok := protocol.RecordMarkOf(message); !ok || mark != o.marks[place{at, seq}] {
 				next = 0
 				return false
 			}
@@ -330,6 +369,10 @@ func (o *observer) publish(e *room.Effects, edge uint64, c sentCommand, r *rpc.R
 		if code != protocol.KeyConflict || r.Seq != before.seq {
 			return fmt.Errorf("other body under %s: %v, want key_conflict", id, r)
 		}
+	case o.sanctioned(c.room, c.user, c.rank, e.Time) != protocol.OK:
+		if code != o.sanctioned(c.room, c.user, c.rank, e.Time) || r.Seq != 0 {
+			return fmt.Errorf("%s of rank %d: %v, but %v", id, c.rank, r, o.sanctions)
+		}
 	case code == protocol.OK:
 		if r.Duplicate {
 			return fmt.Errorf("%s was never published: %v", id, r)
@@ -342,6 +385,9 @@ func (o *observer) publish(e *room.Effects, edge uint64, c sentCommand, r *rpc.R
 			return fmt.Errorf("%s: %v, want seq %d", id, r, want)
 		}
 		o.keys[id] = published{r.Seq, r.TimeMs, c.body}
+		if c.verdict == 3 {
+			o.marks[place{at, r.Seq}] = protocol.RecordMark{Shadow: true}
+		}
 	case code.Temporary():
 		o.held[edge][c.room] = true
 	default:
@@ -363,11 +409,11 @@ func (o *observer) compare(r *replica) error {
 		if uint64(len(kept)) != info.Bytes {
 			return fmt.Errorf("%s: %d bytes, counted %d", at, len(kept), info.Bytes)
 		}
-		if err := readAll(&r.store, info, kept); err != nil {
+		if err := readAll(&r.store, info, o.left(at, info.First, want)); err != nil {
 			return fmt.Errorf("%s: %w", at, err)
 		}
 	}
-	return nil
+	return o.compareModeration(r)
 }
 
 func readAll(r machine.Reader, info room.Info, want string) error {

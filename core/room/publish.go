@@ -25,10 +25,18 @@ const (
 type publish struct {
 	room, user, key, body []byte
 	deadline              int64
+	rank, verdict         uint64
+	origin                uint64
 }
 
+// verdictShadow is the strongest verdict of an edge's filter that is relayed:
+// the message is for its sender and moderators only.
+const verdictShadow = 3
+
+var shadowMark = protocol.RecordMark{Shadow: true}
+
 // decode is false for what no edge of ours sends: a field that Publish does not
-// have, or one that is cut off.
+// have, or one that is cut off or holds what it may not.
 func (p *publish) decode(b []byte) bool {
 	*p = publish{}
 	for len(b) > 0 {
@@ -38,8 +46,20 @@ func (p *publish) decode(b []byte) bool {
 			return false
 		}
 		b = b[1+n:]
-		if tag == 5<<3|byte(protowire.VarintType) {
-			p.deadline = int64(v)
+		if tag&7 == byte(protowire.VarintType) {
+			switch tag >> 3 {
+			case 5:
+				p.deadline = int64(v)
+			case 6:
+				p.rank = v
+			case 7:
+				p.verdict = v
+			case 8: // the rules' version is for the log's readers
+			case 9:
+				p.origin = v
+			default:
+				return false
+			}
 			continue
 		}
 		if v > uint64(len(b)) {
@@ -60,7 +80,8 @@ func (p *publish) decode(b []byte) bool {
 			return false
 		}
 	}
-	return named(p.room, protocol.MaxRoomName) && named(p.user, protocol.MaxUser) && named(p.key, protocol.MaxKey)
+	return named(p.room, protocol.MaxRoomName) && named(p.user, protocol.MaxUser) && named(p.key, protocol.MaxKey) &&
+		p.rank <= uint64(rpc.Rank_OWNER) && p.verdict <= verdictShadow && protocol.PlainBody(p.body)
 }
 
 func named[T string | []byte](name T, limit int) bool {
@@ -77,7 +98,10 @@ func (s *Shard) publish(l *lane, body []byte, res *rpc.Result) {
 	}
 	var h keyHash
 	h, s.scratch = hashKey(s.scratch, p.user, p.key)
-	bodyHash := hashBody(p.body)
+	bodyHash := p.origin
+	if bodyHash == 0 {
+		bodyHash = protocol.BodyHash(p.body)
+	}
 
 	r := s.last
 	if r == nil || r.name != string(p.room) {
@@ -86,7 +110,7 @@ func (s *Shard) publish(l *lane, body []byte, res *rpc.Result) {
 	}
 	if r != nil {
 		s.touch(r)
-		res.Epoch = r.epoch
+		res.Epoch, res.SlowModeMs = r.epoch, r.mod.slow()
 		if seq, body, at, ok := r.lookup(h, s.time); ok {
 			res.Seq, res.TimeMs = seq, at
 			if res.Duplicate = body == bodyHash; !res.Duplicate {
@@ -100,10 +124,18 @@ func (s *Shard) publish(l *lane, body []byte, res *rpc.Result) {
 		return
 	}
 	var policy *rpc.Policy
+	var mod *moderation
 	if r != nil {
-		policy = r.policy.Policy
+		policy, mod = r.policy.Policy, r.mod
 	} else {
-		policy = s.table.match(string(p.room)).Policy
+		policy, mod = s.table.match(string(p.room)).Policy, s.moderated[string(p.room)]
+		res.SlowModeMs = mod.slow()
+	}
+	if mod != nil {
+		if code, left := Sanctioned(mod.now, p.user, uint32(p.rank), s.time); code != protocol.OK {
+			res.Code, res.RetryAfterMs = uint32(code), uint64(left)
+			return
+		}
 	}
 	if len(p.body) > int(policy.MessageBytes)+bodyOverhead {
 		res.Code = uint32(protocol.TooLarge)
@@ -132,8 +164,17 @@ func (s *Shard) publish(l *lane, body []byte, res *rpc.Result) {
 	if r.entry.block == nil {
 		s.beginBlock(r)
 	}
-	res.Seq = r.append(s.time, h, bodyHash, p.body)
+	var mark *protocol.RecordMark
+	if p.verdict == verdictShadow {
+		mark = &shadowMark
+	}
+	res.Seq = r.append(s.time, h, bodyHash, mark, p.body)
 	res.TimeMs = s.time
+}
+
+// keysWait is how long (ms) until a room forgets its oldest key.
+func (s *Shard) keysWait(r *room) int64 {
+	return r.timeOf(r.keys.first, s.time) + keyWindowMS + 1 - s.time
 }
 
 // refuse says why a room takes no publish for now, and for how long (ms).
@@ -142,7 +183,7 @@ func (s *Shard) refuse(r *room) (code protocol.Code, wait int64) {
 	case r.head >= protocol.MaxSeq:
 		return protocol.Overloaded, 0
 	case r.keys.len() >= s.limits.keys:
-		return protocol.KeysFull, r.timeOf(r.keys.first, s.time) + keyWindowMS + 1 - s.time
+		return protocol.KeysFull, s.keysWait(r)
 	}
 	rate, full := int64(r.policy.PublishRate), 1000*int64(r.policy.PublishBurst)
 	if gone := s.time - r.tokensAt; gone > full/rate {

@@ -43,14 +43,15 @@ type Block struct {
 	CRC     uint32 // CRC-32C of Records
 }
 
-// Update says that a room's member count, roster or policy changed. A new
-// policy table reaches a room when it is next touched, and is told then.
+// Update says that a room's member count, roster, policy or moderation changed.
+// A new policy table reaches a room when it is next touched, and is told then.
 type Update struct {
 	Room         string
 	Epoch        uint64
 	Members      uint64
 	Joined, Left []*rpc.UserPresence // only where the policy asks for it, at most MaxPresenceEvents each
-	Policy       *rpc.Policy         // effective; nil unless it changed
+	Policy       *rpc.Policy         // effective, with the moderators' slow mode; nil unless it changed
+	Moderation   *rpc.Moderation     // all of it; nil unless it changed, empty when nothing is left
 }
 
 // Gone says that an idle room was dropped.
@@ -69,5 +70,8 @@ type Info struct {
 	Bytes     uint64 // of retained records
 	CreatedMS int64
 	ActiveMS  int64
-	Policy    *rpc.Policy // effective, defaults filled in; shared, read only
+	Policy    *rpc.Policy // effective, defaults filled in, with the moderators' slow mode; shared, read only
+	// Moderation is what moderators decided about the name; nil when nothing.
+	// Shared, read only.
+	Moderation *rpc.Moderation
 }

@@ -23,7 +23,11 @@ const (
 )
 
 // limits are the named limits; tests use smaller ones.
-type limits struct{ rooms, lanes, holds, keys int }
+type limits struct {
+	rooms, lanes, holds, keys          int
+	sanctions, allSanctions, moderated int
+	audit                              int
+}
 
 // Shard is the state of one shard, a machine.Machine. Apply and Load exclude
 // everything else; the other methods may overlap each other.
@@ -37,10 +41,15 @@ type Shard struct {
 	lanes map[uint64]*lane // by edge incarnation
 	rooms map[string]*room
 
+	moderated map[string]*moderation  // by room name; none says nothing
+	audit     queue[*rpc.AuditRecord] // consecutive indexes, at most limits.audit
+
 	// Derived.
 	order     names
 	timers    timers
 	nextLapse int64 // no lease is over before; <= the least until
+	expiries  expiries
+	sanctions int // of all names
 
 	// Of the entry being applied, and buffers that outlive it.
 	index    uint64
@@ -62,7 +71,10 @@ var _ machine.Machine = (*Shard)(nil)
 
 // New makes an empty shard.
 func New(shard uint32) *Shard {
-	s := &Shard{id: shard, limits: limits{MaxRooms, MaxLanes, MaxHolds, MaxKeys}}
+	s := &Shard{id: shard, limits: limits{
+		rooms: MaxRooms, lanes: MaxLanes, holds: MaxHolds, keys: MaxKeys,
+		sanctions: MaxSanctions, allSanctions: MaxShardSanctions, moderated: MaxModerated, audit: MaxAudit,
+	}}
 	s.reset()
 	return s
 }
@@ -71,6 +83,7 @@ func (s *Shard) reset() {
 	*s = Shard{
 		id: s.id, limits: s.limits, table: newTable(0, nil),
 		lanes: make(map[uint64]*lane), rooms: make(map[string]*room), nextLapse: never,
+		moderated: make(map[string]*moderation),
 	}
 }
 
@@ -88,6 +101,7 @@ func (s *Shard) Apply(index uint64, payload []byte, b machine.Batch) (any, error
 		s.renewAll()
 	}
 	s.lapse()
+	s.expireDue()
 	for range sweepRooms {
 		if len(s.timers) == 0 || s.timers[0].due > s.time {
 			break
@@ -153,6 +167,8 @@ func (s *Shard) command(l *lane, c command, res *rpc.Result) {
 		s.publish(l, c.body, res)
 	case opPresence:
 		s.presence(l, c.body, res)
+	case opModerate:
+		s.moderate(c.body, rpc.Rank_OWNER, res)
 	case opLease:
 		lease := decodeLease(c.body)
 		if lease == nil {
@@ -179,6 +195,8 @@ func (s *Shard) command(l *lane, c command, res *rpc.Result) {
 func (s *Shard) lead(c command, res *rpc.Result) {
 	switch c.op {
 	case opTick, opTerm: // what they do, the entry they are in has done
+	case opModerate:
+		s.moderate(c.body, rpc.Rank_OPERATOR, res)
 	case opPolicies:
 		p := &rpc.Policies{}
 		if proto.Unmarshal(c.body, p) != nil || !checkPolicies(p) {
@@ -232,8 +250,8 @@ func (s *Shard) finish() *Effects {
 	return effects
 }
 
-// Due is when the leader should propose a tick: at the next end of a lease, or
-// when something is to be done in a room.
+// Due is when the leader should propose a tick: at the next end of a lease or a
+// sanction, or when something is to be done in a room.
 func (s *Shard) Due() int64 {
 	due := s.nextLapse
 	if due < never {
@@ -241,6 +259,9 @@ func (s *Shard) Due() int64 {
 	}
 	if len(s.timers) > 0 {
 		due = min(due, s.timers[0].due)
+	}
+	if len(s.expiries) > 0 {
+		due = min(due, s.expiries[0].due)
 	}
 	if due >= never {
 		return 0

@@ -1,6 +1,10 @@
 package room
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"github.com/barrage-im/barrage/core/machine"
+)
 
 // The key space. Numbers are big endian, so that keys order as they do. A room
 // key is epoch (8 bytes), length of the name (1 byte), name.
@@ -13,6 +17,10 @@ import "encoding/binary"
 //	b roomkey seq              block that begins with seq
 //	e roomkey edge             sessions of an edge in a room
 //	u roomkey edge user        sessions of a user on an edge
+//	t roomkey seq              tombstone: the message of seq was retracted, by which (uvarint)
+//	s length room kind user    sanction, kind m (mute) or b (ban): until, rank (uvarints), actor, reason
+//	w room                     slow mode that moderators set, ms (uvarint)
+//	a index                    rpc.AuditRecord
 //
 // Every value is sealed (machine.CloseSeal).
 const (
@@ -24,6 +32,11 @@ const (
 	keyBlock    = 'b'
 	keyEdge     = 'e'
 	keyUser     = 'u'
+
+	keyTombstone = 't'
+	keySanction  = 's'
+	keySlow      = 'w'
+	keyAudit     = 'a'
 )
 
 func appendRoomKey(dst []byte, epoch uint64, name string) []byte {
@@ -32,7 +45,14 @@ func appendRoomKey(dst []byte, epoch uint64, name string) []byte {
 	return append(dst, name...)
 }
 
-// cutRoomKey splits what follows the kind of a b, e or u key.
+// put seals and stores what is written rarely.
+func (s *Shard) put(key, content []byte) {
+	s.batch.Set(key, machine.CloseSeal(key, append(machine.AppendSeal(nil), content...)))
+}
+
+func uvarint(v uint64) []byte { return binary.AppendUvarint(nil, v) }
+
+// cutRoomKey splits what follows the kind of a b, e, u or t key.
 func cutRoomKey(k []byte) (epoch uint64, name, rest []byte, ok bool) {
 	if len(k) < 9 || len(k) < 9+int(k[8]) {
 		return 0, nil, nil, false

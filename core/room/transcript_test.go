@@ -24,6 +24,7 @@ var update = flag.Bool("update", false, "write the outcomes into the transcripts
 //	restart                                    the shard is loaded from its store
 //	history room=a from=0 limit=10 reverse
 //	members room=a · info room=a · rooms · due · limits rooms= lanes= holds= keys=
+//	audit after=0 limit=0 · moderation room=a · moderation_limits sanctions= all= names= audit=
 func TestTranscripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
@@ -132,6 +133,17 @@ func (p *player) run(lines []string) string {
 	case "limits":
 		p.SetLimits(int(a.number("rooms")), int(a.number("lanes")), int(a.number("holds")), int(a.number("keys")))
 		return ""
+	case "moderation_limits":
+		p.SetModerationLimits(int(a.number("sanctions")), int(a.number("all")), int(a.number("names")), int(a.number("audit")))
+		return ""
+	case "audit":
+		out := ""
+		for _, r := range p.Audit(a.number("after"), int(a.number("limit"))) {
+			out += fmt.Sprintf("%d %d shard=%d %s %s: %s\n", r.Index, r.TimeMs, r.Shard, r.Actor, r.Action, r.Detail)
+		}
+		return out
+	case "moderation":
+		return strings.TrimSpace(describeModeration(p.Moderation(a["room"]))) + "\n"
 	case "restart":
 		if err := p.Load(&p.store); err != nil {
 			return err.Error() + "\n"
@@ -176,8 +188,15 @@ func (p *player) run(lines []string) string {
 }
 
 func describeInfo(i room.Info) string {
-	return fmt.Sprintf("%s@%d first=%d head=%d members=%d bytes=%d created=%d active=%d policy=%s\n",
+	out := fmt.Sprintf("%s@%d first=%d head=%d members=%d bytes=%d created=%d active=%d policy=%s",
 		i.Room, i.Epoch, i.First, i.Head, i.Members, i.Bytes, i.CreatedMS, i.ActiveMS, i.Policy.Pattern)
+	if i.Policy.SlowModeMs != 0 {
+		out += fmt.Sprintf(" slow=%d", i.Policy.SlowModeMs)
+	}
+	if i.Moderation != nil {
+		out += ", moderation" + describeModeration(i.Moderation)
+	}
+	return out + "\n"
 }
 
 func (p *player) history(a args) string {
@@ -212,9 +231,33 @@ func (p *player) command(text string) []byte {
 		return lease(a["edge"], uint32(a.number("ttl")))
 	case "publish":
 		body := protocol.AppendBody(nil, a["user"], "", "", a["text"]+strings.Repeat("x", int(a.number("size"))), nil)
+		origin := uint64(0) // of the text before the filter changed it
+		if text, ok := a["origin"]; ok {
+			origin = protocol.BodyHash(protocol.AppendBody(nil, a["user"], "", "", text, nil))
+		}
 		return encode(&rpc.Command{Op: &rpc.Command_Publish{Publish: &rpc.Publish{
-			Room: a["room"], User: a["user"], Key: a["key"], Body: body, DeadlineMs: int64(a.number("deadline")),
+			Origin: origin, Room: a["room"], User: a["user"], Key: a["key"], Body: body, DeadlineMs: int64(a.number("deadline")),
+			Rank: uint32(a.number("rank")), Verdict: uint32(a.number("verdict")), Rules: a.number("rules"),
 		}}})
+	case "moderate": // moderate room=a by=m rank=1 mute=u for=1000 reason=x, or retract=SEQ, or slow=MS
+		m := &rpc.Moderate{
+			Room: a["room"], Actor: a["by"], Rank: uint32(a.number("rank")), Name: strings.ToUpper(a["by"]),
+			DurationMs: a.number("for"), Reason: a["reason"], DeadlineMs: int64(a.number("deadline")),
+		}
+		for _, action := range []string{"mute", "unmute", "ban", "unban", "retract", "slow", "shout"} {
+			if v, ok := a[action]; ok {
+				m.Action = action
+				switch action {
+				case "retract":
+					m.Seq = a.number(action)
+				case "slow":
+					m.DurationMs = a.number(action)
+				default:
+					m.User = v
+				}
+			}
+		}
+		return moderate(m)
 	case "presence": // presence room=a sessions=3 users=u:1,v:2
 		st := &rpc.RoomPresence{Room: a["room"], Sessions: uint32(a.number("sessions")), Replace: a["replace"] != ""}
 		for _, u := range strings.FieldsFunc(a["users"], func(r rune) bool { return r == ',' }) {

@@ -35,6 +35,10 @@ type Claims struct {
 // may allow more.
 func (c *Claims) May(verb, room string) bool { return token.May(c.Rooms, verb, room) }
 
+// Role is what the claims make of the user in the room; empty when they say
+// nothing of it. A room's policy may make more, or less, of it.
+func (c *Claims) Role(room string) string { return token.Role(c.Rooms, room) }
+
 // Verifier checks tokens. Its methods may be called by any goroutine.
 type Verifier struct {
 	// Set by New, never changed.

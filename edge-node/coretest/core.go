@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"sync"
-	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
@@ -33,9 +32,15 @@ type Core struct {
 	silent  bool
 	lagging bool
 	edges   map[uint64]*rpc.Edge
+	bundles map[string][]byte // by digest
+	filters []*rpc.FilterSet
 	reads   int
 	heads   int
 	crossed []string
+
+	moderations    map[string]*rpc.Moderation // by room's name
+	moderated      []*rpc.Moderate
+	refuseModerate func(*rpc.Moderate) protocol.Code
 
 	address string
 	server  *grpc.Server
@@ -67,6 +72,7 @@ func New() *Core {
 	policy := &rpc.Policy{Pattern: "*", MessageBytes: 4096, UserRate: 1e6, UserBurst: 1e6, RosterLimit: 500}
 	return &Core{
 		changed: make(chan struct{}), rooms: map[string]*room{}, lanes: map[laneKey]*lane{}, edges: map[uint64]*rpc.Edge{},
+		moderations: map[string]*rpc.Moderation{},
 		state: &rpc.ControlState{
 			Cluster: "test", Version: 1,
 			Placements: []*rpc.Placement{{Name: rpc.DefaultPlacement, Shards: []uint32{1, 2}}},
@@ -124,7 +130,20 @@ func (c *Core) Policy(change func(*rpc.Policy)) {
 		change(policy)
 		c.policy = policy
 		c.edition++
+		c.restate(c.state.GetEdges(), &rpc.Policies{Version: uint64(c.edition) + 1, Policies: []*rpc.Policy{policy}})
 	})
+}
+
+// restate replaces what is new of the cluster's state and tells the edges.
+// Caller holds mu.
+func (c *Core) restate(edges []*rpc.Edge, policies *rpc.Policies) {
+	c.state = &rpc.ControlState{
+		Cluster: c.state.GetCluster(), Version: c.state.GetVersion() + 1, Placements: c.state.GetPlacements(),
+		Policies: policies, Edges: edges, Filters: c.filters,
+	}
+	for _, a := range c.attach {
+		a.send(&rpc.AttachResponse{Frame: &rpc.AttachResponse_State{State: c.state}})
+	}
 }
 
 // Refuse decides publishes before they are appended; OK lets them pass.
@@ -248,13 +267,7 @@ func (c *Core) PutEdge(e *rpc.Edge) {
 				edges = append(edges, other)
 			}
 		}
-		c.state = &rpc.ControlState{
-			Cluster: c.state.GetCluster(), Version: c.state.GetVersion() + 1, Placements: c.state.GetPlacements(),
-			Policies: c.state.GetPolicies(), Edges: edges,
-		}
-		for _, a := range c.attach {
-			a.send(&rpc.AttachResponse{Frame: &rpc.AttachResponse_State{State: c.state}})
-		}
+		c.restate(edges, c.state.GetPolicies())
 	})
 }
 
@@ -277,9 +290,7 @@ func (c *Core) room(name string) *room {
 }
 
 func (r *room) append(body []byte) uint64 {
-	r.head++
-	r.records = append(r.records, protocol.AppendRecord(nil, r.head, time.Now().UnixMilli(), body))
-	return r.head
+	return r.put(protocol.RecordMark{}, body)
 }
 
 // after returns the records after seq, at most limit and not

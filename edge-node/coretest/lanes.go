@@ -2,6 +2,7 @@ package coretest
 
 import (
 	"fmt"
+	"io"
 
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
@@ -60,6 +61,12 @@ func (c *Core) Attach(stream grpc.BidiStreamingServer[rpc.AttachRequest, rpc.Att
 	}()
 	for {
 		m, err := stream.Recv()
+		if err == io.EOF { //nolint:errorlint // Recv returns it bare
+			c.mu.Lock()
+			delete(c.edges, a.edge) // it has said good-bye
+			c.mu.Unlock()
+			return nil
+		}
 		if err != nil {
 			return err
 		}
@@ -135,6 +142,8 @@ func (c *Core) command(l *lane, command *rpc.Command) *rpc.Result {
 		}
 	case *rpc.Command_Publish:
 		c.publish(l, op.Publish, res)
+	case *rpc.Command_Moderate:
+		c.moderate(op.Moderate, res)
 	}
 	return res
 }
@@ -157,7 +166,7 @@ func (c *Core) presence(p *rpc.RoomPresence) {
 
 func (c *Core) publish(l *lane, p *rpc.Publish, res *rpc.Result) {
 	r := c.room(p.GetRoom())
-	res.Epoch = r.epoch
+	res.Epoch, res.SlowModeMs = r.epoch, c.moderations[p.GetRoom()].GetSlowModeMs()
 	key := p.GetUser() + "\x00" + p.GetKey()
 	if was := r.keys[key]; was != nil {
 		res.Seq, res.TimeMs, res.Duplicate = was.GetSeq(), was.GetTimeMs(), true
@@ -165,6 +174,10 @@ func (c *Core) publish(l *lane, p *rpc.Publish, res *rpc.Result) {
 	}
 	if l.held[p.GetRoom()] {
 		res.Code = uint32(protocol.OutOfOrder)
+		return
+	}
+	if code := c.barred(p.GetRoom(), p.GetUser(), p.GetRank(), protocol.Mute, protocol.Ban); code != protocol.OK {
+		res.Code = uint32(code)
 		return
 	}
 	if c.refuse != nil {
@@ -177,7 +190,7 @@ func (c *Core) publish(l *lane, p *rpc.Publish, res *rpc.Result) {
 			return
 		}
 	}
-	res.Seq = r.append(p.GetBody())
+	res.Seq = r.put(protocol.RecordMark{Shadow: p.GetVerdict() == shadowVerdict}, p.GetBody())
 	res.TimeMs = 1
 	r.keys[key] = res
 }

@@ -22,6 +22,7 @@ type subscription struct {
 	ask     *rpc.Subscribe
 	members uint64
 	edition int
+	decided *rpc.Moderation
 }
 
 // Feed implements rpc.CoreServer.
@@ -90,9 +91,10 @@ func (c *Core) feed(name string, r *room, s *subscription) (out []*rpc.FeedRespo
 			s.at = s.ask.GetAfter()
 		}
 		s.at = max(s.at, r.first-1)
-		s.members, s.edition = uint64(r.sessions), c.edition
+		s.members, s.edition, s.decided = uint64(r.sessions), c.edition, c.moderations[name]
 		out = append(out, &rpc.FeedResponse{Frame: &rpc.FeedResponse_Subscribed{Subscribed: &rpc.Subscribed{
-			Room: name, Epoch: r.epoch, First: r.first, Head: r.head, Members: s.members, Policy: c.policy, Survive: "zone", Start: s.at,
+			Room: name, Epoch: r.epoch, First: r.first, Head: r.head, Members: s.members, Policy: c.policyOf(name), Survive: "zone", Start: s.at,
+			Moderation: s.decided,
 		}}})
 	}
 	if s.at+1 < r.first {
@@ -107,10 +109,14 @@ func (c *Core) feed(name string, r *room, s *subscription) (out []*rpc.FeedRespo
 			Room: name, Epoch: r.epoch, First: first, Count: uint32(count), Records: records, Crc: protocol.CRC(records),
 		}}})
 	}
-	if s.members != uint64(r.sessions) || s.edition != c.edition {
+	if s.members != uint64(r.sessions) || s.edition != c.edition || s.decided != c.moderations[name] {
 		update := &rpc.RoomUpdate{Room: name, Epoch: r.epoch, Members: uint64(r.sessions)}
 		if s.edition != c.edition {
-			update.Policy = c.policy
+			update.Policy = c.policyOf(name)
+		}
+		if s.decided != c.moderations[name] {
+			s.decided = c.moderations[name]
+			update.Moderation = s.decided
 		}
 		s.members, s.edition = uint64(r.sessions), c.edition
 		out = append(out, &rpc.FeedResponse{Frame: &rpc.FeedResponse_Update{Update: update}})
@@ -126,6 +132,9 @@ func (c *Core) ReadHistory(_ context.Context, req *rpc.HistoryRequest) (*rpc.His
 	r := c.rooms[req.GetRoom()]
 	if r == nil {
 		return &rpc.HistoryPage{Code: uint32(protocol.NotFound)}, nil
+	}
+	if code := c.barred(req.GetRoom(), req.GetUser(), req.GetRank(), protocol.Ban); code != protocol.OK {
+		return &rpc.HistoryPage{Code: uint32(code)}, nil
 	}
 	page := &rpc.HistoryPage{Epoch: r.epoch, First: r.first, Head: r.head}
 	from := max(req.GetFrom(), 1)
@@ -151,6 +160,9 @@ func (c *Core) ListMembers(_ context.Context, req *rpc.MembersRequest) (*rpc.Mem
 	r := c.rooms[req.GetRoom()]
 	if r == nil {
 		return &rpc.MembersResponse{Code: uint32(protocol.NotFound)}, nil
+	}
+	if code := c.barred(req.GetRoom(), req.GetUser(), req.GetRank(), protocol.Ban); code != protocol.OK {
+		return &rpc.MembersResponse{Code: uint32(code)}, nil
 	}
 	page := &rpc.MembersResponse{Epoch: r.epoch, Total: uint64(r.sessions)}
 	for _, u := range r.users {

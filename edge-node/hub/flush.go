@@ -2,6 +2,7 @@ package hub
 
 import (
 	"errors"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -53,6 +54,46 @@ type flush struct {
 	shards   []*shard
 	next     atomic.Int32 // the next shard to take
 	left     atomic.Int32 // shards not done
+
+	// Shadow messages among the records, and the images for those who see them.
+	records []byte
+	shadows []shadow
+	mu      sync.Mutex // guards private
+	private map[privateKey][]byte
+}
+
+// A privateKey says whose image it is: those of moderators have no user.
+type privateKey struct {
+	format transport.Format
+	user   string
+}
+
+// imageFor is what a member gets. Where there are shadow messages that it sees,
+// that is an image that it shares with the other sessions of its user or, for
+// moderators, with them.
+func (f *flush) imageFor(m *Member) []byte {
+	if len(f.shadows) == 0 {
+		return f.images[m.format]
+	}
+	v := m.view()
+	if !v.seesAny(f.shadows) {
+		return f.images[m.format]
+	}
+	key := privateKey{format: m.format}
+	if !v.moderates {
+		key.user = v.user
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	image, made := f.private[key]
+	if !made {
+		image, _ = batchImage(m.format, f.room.name, f.epoch, v.open(f.records, f.shadows)) // nil: it is brought on by itself
+		if f.private == nil {
+			f.private = make(map[privateKey][]byte)
+		}
+		f.private[key] = image
+	}
+	return image
 }
 
 // flush sends what the tail has beyond flushed. One is under way in a room at
@@ -69,6 +110,7 @@ func (r *Room) flush() {
 		r.mu.Unlock()
 		return
 	}
+	f.records, f.shadows = records, r.tail.shadows(f.from, f.to)
 	r.flushed, r.lastFlush, r.sweep = f.to, now, false
 	f.cut = f.to < r.tail.head
 	formats := r.formats
@@ -139,7 +181,7 @@ func (f *flush) send(s *shard) {
 		if f.from == f.to {
 			continue
 		}
-		image := f.images[m.format]
+		image := f.imageFor(m)
 		if image == nil { // the first of its format came while we encoded
 			m.bring()
 			continue

@@ -21,7 +21,7 @@ func (h *Hub) Join(m *Member, name string) {
 		h.rooms[name] = r
 	}
 	r.refs++
-	m.room = r
+	m.room, m.user = r, user
 	h.mu.Unlock()
 
 	h.core.Enter(name, user, display)
@@ -57,13 +57,13 @@ func (h *Hub) answer(m *Member) {
 	reply := r.reply()
 	var records []byte
 	how := "head"
-	var start uint64
+	var after, start uint64
 	switch {
 	case !req.Resume, req.Epoch != 0 && req.Epoch != r.epoch:
-		after := max(r.tail.base, r.flushed-min(r.flushed, uint64(req.Recent)))
+		after = max(r.tail.base, r.flushed-min(r.flushed, uint64(req.Recent)))
 		records, start = r.tail.read(after, r.flushed, maxJoined)
 		if start < r.flushed { // only the newest of them fit: leave out the oldest
-			records, start = r.newest(after)
+			after, records, start = r.newest(after)
 		}
 		reply.Head = r.flushed
 		if req.Resume {
@@ -81,24 +81,25 @@ func (h *Hub) answer(m *Member) {
 	default:
 		how = "tail"
 		reply.Recovered = true
-		records, start = r.tail.read(plantLostTail(req.Since), r.flushed, maxJoined)
+		after = plantLostTail(req.Since)
+		records, start = r.tail.read(after, r.flushed, maxJoined)
 		start = max(start, req.Since)
 	}
-	epoch := r.epoch
+	epoch, shadows := r.epoch, r.tail.shadows(after, start)
 	r.mu.Unlock()
-	h.admit(m, epoch, start, how, reply, records)
+	h.admit(m, epoch, start, how, reply, m.view().open(records, shadows))
 }
 
 // newest reads as many of the records after seq as fit, the newest ones, and
-// says where they end. Caller holds mu.
-func (r *Room) newest(after uint64) ([]byte, uint64) {
+// says where they begin and end. Caller holds mu.
+func (r *Room) newest(after uint64) (from uint64, records []byte, last uint64) {
 	for after < r.flushed {
 		after += (r.flushed - after + 1) / 2
 		if records, last := r.tail.read(after, r.flushed, maxJoined); last == r.flushed {
-			return records, last
+			return after, records, last
 		}
 	}
-	return nil, r.flushed
+	return r.flushed, nil, r.flushed
 }
 
 // reply begins the answer to a join. Caller holds mu.
@@ -113,6 +114,12 @@ func (r *Room) reply() *wire.Joined {
 // admit makes m a cursor at seq start and gives its owner the reply.
 func (h *Hub) admit(m *Member, epoch, start uint64, how string, reply *wire.Joined, records []byte) {
 	r := m.room
+	moderation := r.Moderation()
+	if err := r.barred(m, moderation); err != nil {
+		h.fail(m, err)
+		return
+	}
+	reply.Role = r.role(m, moderation)
 	m.epoch, m.cursor, m.state = epoch, start, joining
 	r.mu.Lock()
 	r.formats[m.format]++
@@ -129,6 +136,7 @@ func (h *Hub) admit(m *Member, epoch, start uint64, how string, reply *wire.Join
 	r.compare(m, reply)
 	h.met.joins.WithLabelValues(how).Inc()
 	m.owner.Joined(m, reply, records)
+	r.recall(m, moderation)
 }
 
 // compare notes what was pushed between the making of a reply and the moment

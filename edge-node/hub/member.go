@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"github.com/barrage-im/barrage/protocol"
+	"github.com/barrage-im/barrage/protocol/rpc"
 	"github.com/barrage-im/barrage/protocol/transport"
 	"github.com/barrage-im/barrage/protocol/wire"
 )
@@ -19,6 +20,12 @@ type Owner interface {
 	Joined(m *Member, reply *wire.Joined, records []byte)
 	// JoinFailed answers a join that did not come about; the member has left.
 	JoinFailed(m *Member, err *protocol.Error)
+	// Sanctioned tells of a sanction that was given or lifted. It may come before
+	// Joined, and be told twice. The owner of a member that is banned leaves.
+	Sanctioned(m *Member, s *wire.Sanction)
+	// Restand: the policy names other owners or moderators; the owner says by
+	// SetRank what the member is now.
+	Restand(m *Member)
 }
 
 // stale says which pushes a member did without, because it was still joining or
@@ -48,6 +55,8 @@ type Member struct {
 
 	owner Owner
 	room  *Room
+	user  string // the owner's
+	rank  atomic.Uint32
 
 	// Guarded by shard.mu.
 	shard  *shard
@@ -68,12 +77,27 @@ type JoinRequest struct {
 	Since  uint64
 	Resume bool // Since was given
 	Recent uint32
+	Rank   rpc.Rank // of the user in the room
+	Role   string   // the same for the reply
 }
 
 // NewMember makes a member for Hub.Join. sent is set to the hub's clock
 // (Unix nanoseconds) with everything that is sent.
 func NewMember(owner Owner, conn transport.Conn, sent *atomic.Int64, join JoinRequest) *Member {
-	return &Member{owner: owner, conn: conn, format: conn.Info().Format, sent: sent, Join: join}
+	m := &Member{owner: owner, conn: conn, format: conn.Info().Format, sent: sent, Join: join}
+	m.SetRank(join.Rank)
+	return m
+}
+
+// SetRank says what the member's user is in the room from now on. Anybody may
+// call it.
+func (m *Member) SetRank(rank rpc.Rank) { m.rank.Store(uint32(rank)) }
+
+// Rank is what SetRank said last.
+func (m *Member) Rank() rpc.Rank { return rpc.Rank(m.rank.Load()) }
+
+func (m *Member) view() viewer {
+	return viewer{user: m.user, moderates: m.Rank() >= rpc.Rank_MODERATOR}
 }
 
 // Room is the room that the member is in.
@@ -145,10 +169,12 @@ func (m *Member) bring() {
 		r.mu.Lock()
 		epoch, flushed, covered := r.epoch, r.flushed, r.tail.covers(m.cursor)
 		var records []byte
+		var shadows []shadow
 		var last uint64
 		behind := m.epoch == epoch && m.cursor < flushed
 		if behind && covered {
 			records, last = r.tail.read(m.cursor, flushed, maxBatch)
+			shadows = r.tail.shadows(m.cursor, last)
 		}
 		r.mu.Unlock()
 		switch {
@@ -167,7 +193,7 @@ func (m *Member) bring() {
 			r.hub.read(job{member: m})
 			return
 		default:
-			if !m.sendBatch(epoch, records, last) {
+			if !m.sendBatch(epoch, m.view().open(records, shadows), last) {
 				return
 			}
 		}

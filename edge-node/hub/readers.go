@@ -97,7 +97,11 @@ func (h *Hub) joinBehind(ctx context.Context, m *Member) {
 		reply.Gap = &wire.Gap{Room: r.name, First: req.Since + 1, Last: start, Reason: "slow", Epoch: reply.Epoch}
 	case code == protocol.OK && page.GetCount() > 0:
 		reply.Recovered, reply.First = true, page.GetFirst()
-		records, start = page.GetRecords(), page.GetStart()+uint64(page.GetCount())-1
+		start = page.GetStart() + uint64(page.GetCount()) - 1
+		if records, err = View(page.GetRecords(), m.user, m.view().moderates); err != nil {
+			h.fail(m, refusal(err))
+			return
+		}
 	case code == protocol.EpochChanged:
 		h.fail(m, &protocol.Error{Code: protocol.Unavailable, Message: "the room is being made anew; join again", RetryAfter: 500})
 		return
@@ -183,7 +187,13 @@ func (h *Hub) catchUp(ctx context.Context, m *Member) {
 	case code == protocol.OK && h.tooFar(cursor, flushed):
 		gap.Last, gap.Reason = base, "slow"
 	case code == protocol.OK && page.GetCount() > 0:
-		if m.sendBatch(epoch, page.GetRecords(), page.GetStart()+uint64(page.GetCount())-1) {
+		records, err := View(page.GetRecords(), m.user, m.view().moderates)
+		if err != nil {
+			h.met.dropped.WithLabelValues("corrupt").Inc()
+			h.retry(m)
+			return
+		}
+		if m.sendBatch(epoch, records, page.GetStart()+uint64(page.GetCount())-1) {
 			m.bring()
 		}
 		return

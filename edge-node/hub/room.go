@@ -21,7 +21,8 @@ type Room struct {
 	refs  int       // members, joining ones included
 	empty time.Time // since when refs is 0
 
-	policy atomic.Pointer[rpc.Policy]
+	policy     atomic.Pointer[rpc.Policy]
+	moderation atomic.Pointer[rpc.Moderation] // nil: none
 
 	// mu guards the fields below. It is held briefly, and may be taken while a
 	// shard's lock is held, never the other way round.
@@ -96,9 +97,11 @@ func (r *Room) Subscribed(s *rpc.Subscribed) {
 	}
 	r.live = true
 	r.first, r.members, r.survive = s.GetFirst(), s.GetMembers(), s.GetSurvive()
+	before := r.policy.Load()
 	if p := s.GetPolicy(); p != nil {
 		r.policy.Store(p)
 	}
+	was := r.moderation.Swap(s.GetModeration())
 	// The first blocks, up to the head, follow at once; joins wait for them, so
 	// that recent messages and resumes are answered from the tail.
 	if begin {
@@ -110,6 +113,8 @@ func (r *Room) Subscribed(s *rpc.Subscribed) {
 	}
 	r.mu.Unlock()
 	r.crowd()
+	r.sanction(was, s.GetModeration())
+	r.restand(before)
 	r.hub.settle(waiters)
 }
 
@@ -218,12 +223,20 @@ func (r *Room) Update(u *rpc.RoomUpdate) {
 	if s := u.GetSurvive(); s != "" {
 		r.survive = s
 	}
-	state := u.GetPolicy() != nil
+	state, before := u.GetPolicy() != nil, r.policy.Load()
 	if state {
 		r.policy.Store(u.GetPolicy())
 	}
+	was := r.moderation.Load()
+	if u.GetModeration() != nil {
+		r.moderation.Store(u.GetModeration())
+	}
 	r.mu.Unlock()
 	r.crowd()
+	if u.GetModeration() != nil {
+		r.sanction(was, u.GetModeration())
+	}
+	r.restand(before)
 	if state {
 		r.push(&wire.ServerFrame{Body: &wire.ServerFrame_Room{Room: r.State()}}, staleState)
 	}

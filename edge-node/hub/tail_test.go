@@ -17,6 +17,25 @@ func run(first uint64, n int) (records []byte) {
 	return records
 }
 
+// mixed is a run in which every record may be a shadow message or take back an
+// earlier one.
+func mixed(t *rapid.T, first uint64, n int) (records []byte) {
+	for i := range uint64(n) {
+		mark := protocol.RecordMark{}
+		switch rapid.IntRange(0, 3).Draw(t, "mark") {
+		case 1:
+			mark.Shadow = true
+		case 2:
+			if first+i > 1 {
+				mark.Retracts = rapid.Uint64Range(1, first+i-1).Draw(t, "retracts")
+			}
+		}
+		body := protocol.AppendBody(nil, "u", "", "", fmt.Sprint("text ", first+i), nil)
+		records = protocol.AppendMarkedRecord(records, first+i, 1, mark, body)
+	}
+	return records
+}
+
 // seqs are the records' numbers; it fails on damage.
 func seqs(t rapid.TB, records []byte) (list []uint64) {
 	t.Helper()
@@ -42,7 +61,7 @@ func TestTailReadsWhatItCovers(t *testing.T) {
 				n := rapid.IntRange(1, 9).Draw(t, "n")
 				back := min(rapid.Uint64Range(0, 5).Draw(t, "overlap"), tl.head)
 				head := tl.head
-				added, ok, err := tl.add(head+1-back, n, run(head+1-back, n))
+				added, ok, err := tl.add(head+1-back, n, mixed(t, head+1-back, n))
 				if !ok || err != nil || added != max(0, n-int(back)) || tl.head != head+uint64(added) {
 					t.Fatalf("added %d, %v, %v; head %d from %d", added, ok, err, tl.head, head)
 				}
@@ -73,6 +92,7 @@ func TestTailReadsWhatItCovers(t *testing.T) {
 						t.Fatalf("(%d, %d] gave %v", after, to, got)
 					}
 				}
+				checkViews(t, &tl, after, last, records)
 			},
 			"": func(t *rapid.T) {
 				size, count := 0, 0
@@ -86,6 +106,60 @@ func TestTailReadsWhatItCovers(t *testing.T) {
 			},
 		})
 	})
+}
+
+// checkViews: what was retracted has no text in any view, a shadow message has
+// one for its sender and for moderators only, and everything has its place.
+func checkViews(t *rapid.T, tl *tail, after, last uint64, records []byte) {
+	t.Helper()
+	retracted := map[uint64]bool{}
+	for _, mark := range marks(t, tl.all()) {
+		if mark.Retracts != 0 {
+			retracted[mark.Retracts] = true
+		}
+	}
+	shadows := map[uint64]bool{}
+	for _, s := range tl.shadows(after, last) {
+		shadows[s.seq] = true
+	}
+	for name, v := range map[string]viewer{"everybody": {user: "v"}, "sender": {user: "u"}, "moderator": {user: "v", moderates: true}} {
+		view := marks(t, v.open(records, tl.shadows(after, last)))
+		if len(view) != int(last-after) {
+			t.Fatalf("%s gets %d records of (%d, %d]", name, len(view), after, last)
+		}
+		for seq, mark := range view {
+			want := ""
+			switch {
+			case shadows[seq] && name == "everybody":
+				want = protocol.GoneWithheld
+			case retracted[seq]:
+				want = protocol.GoneRetracted
+			}
+			if mark.Gone != want || mark.Shadow != (shadows[seq] && name == "moderator") {
+				t.Fatalf("%s gets %d as %+v, want gone %q", name, seq, mark, want)
+			}
+		}
+	}
+}
+
+func (t *tail) all() (records []byte) {
+	for i := range t.chunks {
+		records = append(records, t.chunks[i].records...)
+	}
+	return records
+}
+
+func marks(t rapid.TB, records []byte) map[uint64]protocol.RecordMark {
+	t.Helper()
+	list := map[uint64]protocol.RecordMark{}
+	err := protocol.ForEachMarkedRecord(records, func(seq uint64, mark protocol.RecordMark, _ []byte) bool {
+		list[seq] = mark
+		return true
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
 }
 
 func TestTailRefusesDamage(t *testing.T) {

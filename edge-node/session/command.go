@@ -1,13 +1,11 @@
 package session
 
 import (
-	"slices"
 	"time"
 
 	"github.com/barrage-im/barrage/edge-node/auth"
 	"github.com/barrage-im/barrage/protocol"
 	"github.com/barrage-im/barrage/protocol/rpc"
-	"github.com/barrage-im/barrage/protocol/token"
 	"github.com/barrage-im/barrage/protocol/wire"
 )
 
@@ -39,6 +37,8 @@ func (s *Session) command(f *wire.ClientFrame) {
 		s.history(id, c.History)
 	case *wire.ClientFrame_Members:
 		s.members(id, c.Members)
+	case *wire.ClientFrame_Moderate:
+		s.moderate(id, c.Moderate)
 	case *wire.ClientFrame_Ping:
 		s.reply(&wire.ServerFrame{Id: id, Body: &wire.ServerFrame_Pong{Pong: &wire.Pong{TimeMs: time.Now().UnixMilli()}}})
 	default:
@@ -73,25 +73,6 @@ func (s *Session) who() *auth.Claims {
 	return s.claims
 }
 
-// may checks a room's name and the permission to do verb there, by the claims
-// or by the room's policy.
-func (s *Session) may(verb, room string) *protocol.Error {
-	if _, err := protocol.CanonicalRoom(room); err != nil {
-		return asError(err)
-	}
-	_, err := s.allowed(verb, room)
-	return err
-}
-
-// allowed is may for a name that is known to be one; it returns the policy.
-func (s *Session) allowed(verb, room string) (*rpc.Policy, *protocol.Error) {
-	policy := s.srv.policy(room)
-	if !s.who().May(verb, room) && !slices.Contains(policy.GetVerbs(), verb) {
-		return nil, protocol.Errorf(protocol.Forbidden, "the token does not allow %s in this room", verb)
-	}
-	return policy, nil
-}
-
 // policy is the room's: as its feed says or, for a room without members here,
 // as the table says, where a zero means the default.
 func (s *Server) policy(room string) *rpc.Policy {
@@ -102,11 +83,3 @@ func (s *Server) policy(room string) *rpc.Policy {
 	}
 	return rpc.MatchPolicy(s.core.State().GetPolicies().GetPolicies(), room)
 }
-
-// Verbs, as in claims and policies.
-const (
-	verbJoin    = token.Join
-	verbPublish = token.Publish
-	verbHistory = token.History
-	verbMembers = token.Members
-)

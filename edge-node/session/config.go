@@ -3,6 +3,7 @@ package session
 import (
 	"time"
 
+	"github.com/barrage-im/barrage/edge-node/screen"
 	"github.com/barrage-im/barrage/protocol"
 )
 
@@ -13,6 +14,9 @@ type Config struct {
 	// Who this edge is; not configuration of its own.
 	Region string
 	Edge   string
+	// What judges messages; nil: nobody does.
+	Screen *screen.Screen
+	Hook   *screen.Hook
 
 	MaxConnections int `yaml:"max_connections" help:"connections of this edge; 0 no limit"`
 	PerAddress     int `yaml:"per_address" help:"connections of one IPv4 address or IPv6 /64, loopback excepted; 0 no limit"`
@@ -48,6 +52,8 @@ const (
 	defaultBurst  = 20               //
 	defaultSize   = 4 << 10          // bytes of a message where the policy is not known yet
 	joinCost      = 9                // frames that a join takes of the budget besides its own: it may make a room
+	moderateCost  = 9                // and a moderator's command: every member may hear of it
+	maxSlowRooms  = 10_000           // rooms without members here whose slow mode is remembered
 	maxUserTables = 64               // different rates that policies may name
 )
 

@@ -24,7 +24,7 @@ func (s *Server) Drain(ctx context.Context, window time.Duration) {
 	all := s.wheel.all()
 	s.log.Info("draining", "sessions", s.Count(), "window", window)
 	s.tell(ctx, all, window)
-	until(ctx, answerGrace, func() bool { return s.core.Unanswered() == 0 || s.Count() == 0 })
+	until(ctx, answerGrace, func() bool { return s.idle() || s.Count() == 0 })
 	for _, c := range s.wheel.all() {
 		c.end(protocol.Errorf(protocol.CloseDraining, "this edge is going away; connect to another one"))
 	}

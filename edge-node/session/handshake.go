@@ -98,6 +98,7 @@ func (s *Session) refresh(id uint64, c *wire.Refresh) {
 	if !claims.Expires.IsZero() {
 		s.srv.wheel.add(s, claims.Expires.Add(s.srv.cfg.ExpiryGrace))
 	}
+	s.restand()
 	s.reply(&wire.ServerFrame{Id: id, Body: &wire.ServerFrame_Refreshed{Refreshed: &wire.Refreshed{ExpiresMs: expiresMS(claims)}}})
 }
 

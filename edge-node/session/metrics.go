@@ -13,6 +13,9 @@ type metrics struct {
 	held       prometheus.Counter
 	refused    *prometheus.CounterVec
 	closed     *prometheus.CounterVec
+	fed        *prometheus.CounterVec
+	unfed      *prometheus.CounterVec
+	moderated  *prometheus.CounterVec
 }
 
 func newMetrics(reg prometheus.Registerer, s *Server) (*metrics, error) {
@@ -29,13 +32,17 @@ func newMetrics(reg prometheus.Registerer, s *Server) (*metrics, error) {
 		outbox:     counter("outbox_overflows_total", "Sessions closed because they did not read their replies."),
 		held:       counter("held_total", "Waits of connections that sent frames faster than the limit."),
 		refused:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "barrage_edge_refused_total", Help: "Commands that were refused, by reason."}, []string{"reason"}),
+		fed:        prometheus.NewCounterVec(prometheus.CounterOpts{Name: "barrage_filter_feed_total", Help: "Items for moderation feeds, by kind."}, []string{"kind"}),
+		unfed:      prometheus.NewCounterVec(prometheus.CounterOpts{Name: "barrage_filter_feed_dropped_total", Help: "Items that moderation feeds did not get, by reason."}, []string{"reason"}),
 		closed:     prometheus.NewCounterVec(prometheus.CounterOpts{Name: "barrage_edge_closed_total", Help: "Connections that ended or were refused, by reason."}, []string{"reason"}),
+		moderated:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "barrage_edge_moderated_total", Help: "What moderators did here, by action."}, []string{"action"}),
 	}
 	if reg == nil {
 		return m, nil
 	}
 	all := []prometheus.Collector{
-		m.sessions, m.connects, m.published, m.heartbeats, m.moved, m.panics, m.outbox, m.held, m.refused, m.closed,
+		m.sessions, m.connects, m.published, m.heartbeats, m.moved, m.panics, m.outbox, m.held, m.refused, m.closed, m.moderated, m.fed, m.unfed,
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "barrage_filter_waiting", Help: "Messages that wait for the external check, for a feed, or behind one that does."}, func() float64 { return float64(s.waitingJobs.Load()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "barrage_edge_connections", Help: "Connections of all transports."}, func() float64 { return float64(s.Count()) }),
 	}
 	for _, c := range all {

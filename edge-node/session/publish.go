@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/barrage-im/barrage/edge-node/upstream"
+	"github.com/barrage-im/barrage/filter"
 	"github.com/barrage-im/barrage/protocol"
 	"github.com/barrage-im/barrage/protocol/rpc"
 )
@@ -45,19 +46,23 @@ func (s *Session) submit(p *protocol.Publish) *protocol.Error {
 	if err != nil {
 		return err
 	}
-	if err = s.permit(p, now); err != nil {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.passOver(room, p.Order, err.Code)
-		return err
+	may, err := s.permit(p, now)
+	if err != nil {
+		return s.skip(room, p.Order, err)
+	}
+	v := verdict{Outcome: s.srv.cfg.Screen.Judge(room, may.policy, p.Text)}
+	message := upstream.Message{User: claims.User, Name: claims.Name, Key: p.Key, Kind: p.Kind, Text: p.Text, Data: p.Data, Rank: uint32(may.rank)}
+	if v.Action == filter.Block {
+		s.srv.feed.tell(room, s.srv.feed.item(room, &message, &v))
+		return s.skip(room, p.Order, blocked())
 	}
 	timeout := s.srv.cfg.PublishTimeout
 	if p.TimeoutMS > 0 {
 		timeout = time.Duration(p.TimeoutMS) * time.Millisecond
 	}
-	// mu is held from looking at the order until the lane has the publish:
-	// upstream lets a room go on only after the refusal of an earlier one has
-	// been Answered, so nothing can slip in between.
+	// mu is held from looking at the order until the lane, or the line of the
+	// room, has the publish: upstream lets a room go on only after the refusal of
+	// an earlier one has been Answered, so nothing can slip in between.
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.orderIs(room, p.Order); err != nil {
@@ -67,8 +72,7 @@ func (s *Session) submit(p *protocol.Publish) *protocol.Error {
 		return &protocol.Error{Code: protocol.Overloaded, Message: "too many publishes are not answered yet; wait for their answers", RetryAfter: 100}
 	}
 	out := upstream.Publish{Room: room, DeadlineMS: now.Add(timeout).UnixMilli(), Owner: s, ID: p.ID, Order: p.Order}
-	message := upstream.Message{User: claims.User, Name: claims.Name, Key: p.Key, Kind: p.Kind, Text: p.Text, Data: p.Data}
-	if err := s.srv.core.Publish(out, &message); err != nil {
+	if err := s.forward(&out, &message, may.policy, &v); err != nil {
 		return err
 	}
 	s.open++
@@ -78,15 +82,30 @@ func (s *Session) submit(p *protocol.Publish) *protocol.Error {
 	return nil
 }
 
-// permit looks at everything but the order.
-func (s *Session) permit(p *protocol.Publish, now time.Time) *protocol.Error {
-	policy, err := s.allowed(verbPublish, s.to.room)
+// permit looks at everything but the order and the rules.
+func (s *Session) permit(p *protocol.Publish, now time.Time) (permission, *protocol.Error) {
+	may, err := s.allowed(verbPublish, s.to.room)
 	if err == nil {
-		err = check(p, policy)
+		err = check(p, may.policy)
 	}
 	if err == nil {
-		err = s.srv.rates.allow(s.to.rate, policy, now)
+		err = s.silenced(s.to.room, may.rank, now)
 	}
+	if err == nil {
+		slow := uint32(0) // those who moderate are not slowed down
+		if !may.moderates() {
+			slow = s.srv.slow.of(s.to.room, may.policy)
+		}
+		err = s.srv.rates.allow(s.to.rate, may.policy, slow, now)
+	}
+	return may, err
+}
+
+// skip goes over a publish that is refused here.
+func (s *Session) skip(room string, order uint64, err *protocol.Error) *protocol.Error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.passOver(room, order, err.Code)
 	return err
 }
 
@@ -98,11 +117,7 @@ func check(p *protocol.Publish, policy *rpc.Policy) *protocol.Error {
 	if err := protocol.CheckKind(p.Kind); err != nil {
 		return asError(err)
 	}
-	limit := int(policy.GetMessageBytes())
-	if limit == 0 {
-		limit = defaultSize
-	}
-	limit = min(limit, protocol.MaxMessage)
+	limit := messageSize(policy)
 	switch size := len(p.Text) + len(p.Data); {
 	case size > limit:
 		return protocol.Errorf(protocol.TooLarge, "a message of %d bytes; this room takes %d", size, limit)
@@ -112,6 +127,15 @@ func check(p *protocol.Publish, policy *rpc.Policy) *protocol.Error {
 		return protocol.Errorf(protocol.BadArgument, "timeout_ms must be at most %d", protocol.MaxPublishTimeout.Milliseconds())
 	}
 	return nil
+}
+
+// messageSize is the largest message of a room.
+func messageSize(policy *rpc.Policy) int {
+	limit := int(policy.GetMessageBytes())
+	if limit == 0 {
+		limit = defaultSize
+	}
+	return min(limit, protocol.MaxMessage)
 }
 
 // expected refuses a publish that is not the next one of its room.
@@ -167,6 +191,7 @@ func (s *Session) order(room string) *order {
 func (s *Session) Answered(p *upstream.Publish, r *rpc.Result) {
 	defer s.guard()
 	code := protocol.Code(r.GetCode())
+	s.srv.slowed(p.Room, r.GetSlowModeMs())
 	if code != protocol.OK {
 		s.answeredNot(p, outcome(code, r))
 		return
@@ -177,14 +202,27 @@ func (s *Session) Answered(p *upstream.Publish, r *rpc.Result) {
 	defer s.mu.Unlock()
 	s.open--
 	if s.phase == connected {
-		s.out = protocol.AppendPublished(s.out, s.format.Encoding(), p.ID, p.Room, r.GetSeq(), r.GetTimeMs(), survive, r.GetEpoch(), r.GetDuplicate())
+		s.out = protocol.AppendPublished(s.out, s.format.Encoding(), p.ID, p.Room, r.GetSeq(), r.GetTimeMs(), survive, r.GetEpoch(), r.GetDuplicate(), masked(p), p.Masked)
 	}
 }
 
+// masked is the verdict that a client is told of.
+func masked(p *upstream.Publish) string {
+	if p.Masked == "" {
+		return ""
+	}
+	return protocol.VerdictMask
+}
+
 func (s *Session) answeredNot(p *upstream.Publish, err *protocol.Error) {
-	s.srv.met.refused.WithLabelValues(err.Code.Name()).Inc()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.answerNot(p, err)
+}
+
+// answerNot refuses a publish whose order was taken already. Caller holds mu.
+func (s *Session) answerNot(p *upstream.Publish, err *protocol.Error) {
+	s.srv.met.refused.WithLabelValues(err.Code.Name()).Inc()
 	s.open--
 	// A publish refused for now is expected again; one refused for good has
 	// used its number up.
@@ -193,6 +231,9 @@ func (s *Session) answeredNot(p *upstream.Publish, err *protocol.Error) {
 	}
 	if s.phase == connected {
 		s.out = protocol.AppendError(s.out, s.format.Encoding(), p.ID, err)
+	}
+	if err.Code.Temporary() {
+		s.refuseLine(p.Room)
 	}
 }
 
@@ -221,6 +262,10 @@ func outcome(code protocol.Code, r *rpc.Result) *protocol.Error {
 		e.Message = "an earlier publish was refused for now; send that one first"
 	case protocol.KeysFull:
 		e.Message = "the room remembers too many keys at the moment"
+	case protocol.Muted:
+		e.Message = "you are muted in this room"
+	case protocol.Banned:
+		e.Message = "you are banned from this room"
 	case protocol.TooLarge:
 		e.Message = "the message is larger than this room takes"
 	case protocol.Unavailable:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/barrage-im/barrage/edge-node/hub"
 	"github.com/barrage-im/barrage/protocol"
 	"github.com/barrage-im/barrage/protocol/rpc"
 	"github.com/barrage-im/barrage/protocol/wire"
@@ -36,11 +37,16 @@ func (s *Session) budgeted(id uint64, read func(ctx context.Context)) {
 }
 
 func (s *Session) history(id uint64, h *wire.History) {
-	if err := s.may(verbHistory, h.GetRoom()); err != nil {
+	may, err := s.may(verbHistory, h.GetRoom())
+	if err != nil {
 		s.refuse(id, err)
 		return
 	}
-	req := &rpc.HistoryRequest{Room: h.GetRoom(), From: h.GetFrom(), Limit: h.GetLimit(), Reverse: h.GetReverse(), MaxBytes: pageBytes}
+	user := s.who().User
+	req := &rpc.HistoryRequest{
+		Room: h.GetRoom(), From: h.GetFrom(), Limit: h.GetLimit(), Reverse: h.GetReverse(), MaxBytes: pageBytes,
+		User: user, Rank: uint32(may.rank),
+	}
 	if req.Limit > protocol.MaxHistory {
 		s.refuse(id, protocol.Errorf(protocol.BadArgument, "limit must be at most %d", protocol.MaxHistory))
 		return
@@ -66,13 +72,22 @@ func (s *Session) history(id uint64, h *wire.History) {
 			s.refuse(id, pageError(code, page))
 			return
 		}
+		records, err := hub.View(page.GetRecords(), user, may.moderates())
+		if err != nil {
+			s.refuse(id, damagedPage())
+			return
+		}
 		s.sendPage(id, &wire.Messages{
 			Room: req.GetRoom(), Epoch: protocol.FormatEpoch(page.GetEpoch()), First: page.GetFirst(), Head: page.GetHead(), More: page.GetMore(),
-		}, page.GetRecords())
+		}, records)
 	})
 }
 
-// sendPage sends a page with its records as core made them.
+func damagedPage() *protocol.Error {
+	return protocol.Errorf(protocol.Corrupt, "the page is damaged; try again")
+}
+
+// sendPage sends a page of records.
 func (s *Session) sendPage(id uint64, reply *wire.Messages, records []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -81,7 +96,7 @@ func (s *Session) sendPage(id uint64, reply *wire.Messages, records []byte) {
 	}
 	out, err := protocol.AppendMessages(s.out, s.format.Encoding(), id, reply, records)
 	if err != nil {
-		out = protocol.AppendError(s.out, s.format.Encoding(), id, protocol.Errorf(protocol.Corrupt, "the page is damaged; try again"))
+		out = protocol.AppendError(s.out, s.format.Encoding(), id, damagedPage())
 	}
 	s.out = out
 	s.flush()
@@ -96,6 +111,8 @@ func pageError(code protocol.Code, page *rpc.HistoryPage) *protocol.Error {
 		e.Message = "history no longer holds that; first is the oldest it holds"
 	case protocol.Future:
 		e.Message = "nothing has been published there yet"
+	case protocol.Banned:
+		e.Message = "you are banned from this room"
 	case protocol.EpochChanged:
 		e.Message, e.Epoch = "the room was made anew since", protocol.FormatEpoch(page.GetEpoch())
 	default:
@@ -108,11 +125,12 @@ func pageError(code protocol.Code, page *rpc.HistoryPage) *protocol.Error {
 }
 
 func (s *Session) members(id uint64, m *wire.Members) {
-	if err := s.may(verbMembers, m.GetRoom()); err != nil {
+	may, err := s.may(verbMembers, m.GetRoom())
+	if err != nil {
 		s.refuse(id, err)
 		return
 	}
-	req := &rpc.MembersRequest{Room: m.GetRoom(), Cursor: m.GetCursor(), Limit: m.GetLimit()}
+	req := &rpc.MembersRequest{Room: m.GetRoom(), Cursor: m.GetCursor(), Limit: m.GetLimit(), User: s.who().User, Rank: uint32(may.rank)}
 	if req.Limit > protocol.MaxMembers {
 		s.refuse(id, protocol.Errorf(protocol.BadArgument, "limit must be at most %d", protocol.MaxMembers))
 		return

@@ -11,7 +11,8 @@ import (
 // join enters a room; the hub answers.
 func (s *Session) join(id uint64, j *wire.Join) {
 	room := j.GetRoom()
-	if err := s.may(verbJoin, room); err != nil {
+	may, err := s.may(verbJoin, room)
+	if err != nil {
 		s.refuse(id, err)
 		return
 	}
@@ -19,7 +20,7 @@ func (s *Session) join(id uint64, j *wire.Join) {
 		s.refuse(id, &protocol.Error{Code: protocol.RateLimited, Message: "you join too fast", RetryAfter: 200})
 		return
 	}
-	req := hub.JoinRequest{ID: id, Since: j.GetSince(), Resume: j.Since != nil, Recent: j.GetRecent()}
+	req := hub.JoinRequest{ID: id, Since: j.GetSince(), Resume: j.Since != nil, Recent: j.GetRecent(), Rank: may.rank, Role: may.role}
 	if req.Recent > protocol.MaxRecent {
 		s.refuse(id, protocol.Errorf(protocol.BadArgument, "recent must be at most %d; read more with history", protocol.MaxRecent))
 		return
@@ -38,7 +39,6 @@ func (s *Session) join(id uint64, j *wire.Join) {
 		s.mu.Unlock()
 		return
 	}
-	var err *protocol.Error
 	if s.seat(room) >= 0 {
 		err = protocol.Errorf(protocol.AlreadyJoined, "this connection is in the room already")
 	} else if len(s.seats) >= s.srv.cfg.Rooms {
@@ -100,10 +100,21 @@ func (s *Session) admitted(m *hub.Member, reply *wire.Joined, records []byte) bo
 		return false
 	}
 	s.out = out
-	s.seats[i].joined = true
+	seat := &s.seats[i]
+	seat.joined = true
 	s.admit = append(s.admit, m)
+	banned := false
+	for _, told := range seat.told { // meanwhile
+		s.pushLocked(&wire.ServerFrame{Body: &wire.ServerFrame_Sanction{Sanction: told}})
+		banned = banned || told.GetAction() == protocol.Ban
+	}
+	seat.told = nil
+	if banned {
+		s.admit = s.admit[:len(s.admit)-1]
+		s.unseat(i)
+	}
 	s.flush()
-	return true
+	return !banned
 }
 
 // JoinFailed implements hub.Owner.

@@ -44,7 +44,12 @@ type Server struct {
 	users     *limit.Counter
 	pages     *limit.Table
 	rates     rates
+	slow      slowRooms
 	reading   chan struct{} // a place for each page being read
+	feed      *feed
+
+	waitingJobs  atomic.Int64 // in the lines of all sessions
+	waitingBytes atomic.Int64
 
 	count    atomic.Int64
 	draining atomic.Bool
@@ -68,6 +73,7 @@ func New(cfg Config, core *upstream.Client, rooms *hub.Hub, verify Verifier, log
 		reading:   make(chan struct{}, cfg.Reads),
 	}
 	s.rates.init()
+	s.feed = newFeed(s)
 	met, err := newMetrics(reg, s)
 	if err != nil {
 		return nil, fmt.Errorf("register session metrics: %w", err)

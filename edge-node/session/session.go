@@ -44,16 +44,18 @@ type Session struct {
 
 	due int64 // the wheel's: its slot
 
-	mu     sync.Mutex // guards the fields below
-	phase  phase
-	claims *auth.Claims
-	id     string
-	out    []byte        // frames that wait for the connection
-	admit  []*hub.Member // members whose joined reply is in out
-	seats  []seat        // rooms joined or being joined
-	orders []order       // rooms published to with order
-	open   int32         // publishes not answered
-	asked  int64         // when the heartbeat was sent that nothing has answered yet; 0 none
+	mu      sync.Mutex // guards the fields below
+	phase   phase
+	claims  *auth.Claims
+	id      string
+	out     []byte        // frames that wait for the connection
+	admit   []*hub.Member // members whose joined reply is in out
+	seats   []seat        // rooms joined or being joined
+	orders  []order       // rooms published to with order
+	open    int32         // publishes not answered
+	lines   []*line       // rooms whose publishes wait
+	waiting int           // bytes in lines
+	asked   int64         // when the heartbeat was sent that nothing has answered yet; 0 none
 }
 
 // A seat is a room that the session is in, or is about to be in.
@@ -61,6 +63,7 @@ type seat struct {
 	room   string
 	member *hub.Member
 	joined bool
+	told   []*wire.Sanction // given before it was joined
 }
 
 // OnFrame takes one frame of the client.
@@ -148,6 +151,7 @@ func (s *Session) OnClose(err error) {
 	s.phase = ended
 	claims, seats := s.claims, s.seats
 	s.out, s.admit, s.seats, s.orders = nil, nil, nil, nil
+	s.dropLines()
 	s.mu.Unlock()
 
 	reason := "client"
@@ -213,8 +217,13 @@ func (s *Session) reply(frame *wire.ServerFrame) {
 	if s.phase >= closing {
 		return
 	}
-	s.out = protocol.AppendServer(s.out, s.format.Encoding(), frame)
+	s.pushLocked(frame)
 	s.flush()
+}
+
+// pushLocked puts a frame behind those that wait. Caller holds mu.
+func (s *Session) pushLocked(frame *wire.ServerFrame) {
+	s.out = protocol.AppendServer(s.out, s.format.Encoding(), frame)
 }
 
 func (s *Session) refuse(id uint64, err *protocol.Error) {

@@ -29,9 +29,7 @@ func encodePublish(p *Publish, m *Message) []byte {
 	body := protocol.BodySize(m.User, m.Name, m.Kind, m.Text, m.Data)
 	size := protowire.SizeBytes(len(p.Room)) + protowire.SizeBytes(len(m.User)) + protowire.SizeBytes(len(m.Key)) +
 		protowire.SizeBytes(body) + 4*tagSize
-	if p.DeadlineMS != 0 {
-		size += tagSize + protowire.SizeVarint(uint64(p.DeadlineMS))
-	}
+	size += sizeNumber(uint64(p.DeadlineMS)) + sizeNumber(uint64(m.Rank)) + sizeNumber(uint64(m.Verdict)) + sizeNumber(m.Rules) + sizeNumber(m.Origin)
 	b := make([]byte, 0, tagSize+protowire.SizeBytes(size))
 	b = protowire.AppendTag(b, 2, protowire.BytesType) // Command.publish
 	b = protowire.AppendVarint(b, uint64(size))
@@ -40,10 +38,25 @@ func encodePublish(p *Publish, m *Message) []byte {
 	b = protowire.AppendBytes(protowire.AppendTag(b, 3, protowire.BytesType), m.Key)
 	b = protowire.AppendVarint(protowire.AppendTag(b, 4, protowire.BytesType), uint64(body))
 	b = protocol.AppendBody(b, m.User, m.Name, m.Kind, m.Text, m.Data)
-	if p.DeadlineMS != 0 {
-		b = protowire.AppendVarint(protowire.AppendTag(b, 5, protowire.VarintType), uint64(p.DeadlineMS))
+	b = appendNumber(b, 5, uint64(p.DeadlineMS))
+	b = appendNumber(b, 6, uint64(m.Rank))
+	b = appendNumber(b, 7, uint64(m.Verdict))
+	b = appendNumber(b, 8, m.Rules)
+	return appendNumber(b, 9, m.Origin)
+}
+
+func sizeNumber(v uint64) int {
+	if v == 0 {
+		return 0
 	}
-	return b
+	return tagSize + protowire.SizeVarint(v)
+}
+
+func appendNumber(b []byte, field protowire.Number, v uint64) []byte {
+	if v == 0 {
+		return b
+	}
+	return protowire.AppendVarint(protowire.AppendTag(b, field, protowire.VarintType), v)
 }
 
 // tagSize is that of every field of rpc.Publish: their numbers are below 16.
@@ -51,6 +64,10 @@ const tagSize = 1
 
 func encodePresence(rooms []*rpc.RoomPresence) []byte {
 	return encode(&rpc.Command{Op: &rpc.Command_Presence{Presence: &rpc.Presence{Rooms: rooms}}})
+}
+
+func encodeModerate(m *rpc.Moderate) []byte {
+	return encode(&rpc.Command{Op: &rpc.Command_Moderate{Moderate: m}})
 }
 
 func encodeRelease(room string) []byte {

@@ -35,20 +35,38 @@ const (
 	opPublish
 	opPresence
 	opRelease
+	opModerate
 )
 
 // An op is one command of a lane, kept until it is answered.
 type op struct {
-	kind    opKind
-	tried   bool // sent in some generation: its outcome may be unknown
-	room    string
-	data    []byte // encoded rpc.Command
-	publish Publish
+	kind     opKind
+	tried    bool // sent in some generation: its outcome may be unknown
+	room     string
+	deadline int64  // of a moderator's command, Unix milliseconds; 0 none
+	data     []byte // encoded rpc.Command
+	publish  Publish
+	done     func(*rpc.Result) // of a moderator's command
 }
 
-// An answer is what became of a publish.
+// owned says whether somebody waits for the outcome.
+func (o *op) owned() bool { return o.kind == opPublish || o.kind == opModerate }
+
+// expired says whether it is not to be sent any more.
+func (o *op) expired(nowMS int64) bool {
+	deadline := o.deadline
+	if o.kind == opPublish {
+		deadline = o.publish.DeadlineMS
+	}
+	return deadline > 0 && nowMS > deadline
+}
+
+func (o *op) answer(r *rpc.Result) answer { return answer{&o.publish, o.done, r} }
+
+// An answer is what became of a publish or, with done, of a moderator's command.
 type answer struct {
 	publish *Publish
+	done    func(*rpc.Result)
 	result  *rpc.Result
 }
 
@@ -84,12 +102,14 @@ func newLane(shard uint32, now time.Time) *lane {
 	return &lane{shard: shard, stalled: now}
 }
 
-// push appends a command. Publishes may be refused.
+// push appends a command. Those of clients may be refused.
 func (l *lane) push(o *op) *protocol.Error {
-	if o.kind == opPublish {
+	if o.owned() {
 		if l.bytes >= maxLaneBytes || len(l.queue) >= maxLaneCommands {
 			return &protocol.Error{Code: protocol.Overloaded, Message: "too many publishes are waiting for core; send slower", RetryAfter: 200}
 		}
+	}
+	if o.kind == opPublish {
 		if l.dropping {
 			return unavailable()
 		}
@@ -196,8 +216,10 @@ func (l *lane) results(r *rpc.ProposalResults, now time.Time) (answers []answer,
 		case opPresence:
 			l.presence--
 		case opRelease:
+		case opModerate:
+			answers = append(answers, o.answer(res))
 		case opPublish:
-			answers = append(answers, answer{&o.publish, res})
+			answers = append(answers, o.answer(res))
 			l.answered(o.room, res, done[i+1:])
 		}
 	}
@@ -246,7 +268,7 @@ func (l *lane) told() {
 // lane's later publishes to that room until it is released.
 func holds(c protocol.Code) bool { return c.Temporary() }
 
-// expire answers publishes that were never sent: those whose deadline has
+// expire answers commands of clients that were never sent: those whose deadline has
 // passed, and all of them when the lane has been down for longer than hold.
 func (l *lane) expire(now time.Time, hold time.Duration) []answer {
 	down := !l.open && now.Sub(l.stalled) >= hold
@@ -255,14 +277,14 @@ func (l *lane) expire(now time.Time, hold time.Duration) []answer {
 	kept := l.queue[l.sent:l.sent]
 	for _, o := range l.queue[l.sent:] {
 		switch {
-		case o.kind != opPublish || o.tried:
-		case o.publish.DeadlineMS > 0 && nowMS > o.publish.DeadlineMS:
-			answers = append(answers, answer{&o.publish, &rpc.Result{Code: uint32(protocol.Expired)}})
+		case !o.owned() || o.tried:
+		case o.expired(nowMS):
+			answers = append(answers, o.answer(&rpc.Result{Code: uint32(protocol.Expired)}))
 			l.drop(o)
 			continue
 		case down:
-			answers = append(answers, answer{&o.publish, &rpc.Result{Code: uint32(protocol.Unavailable), RetryAfterMs: 1000}})
-			l.dropping = true
+			answers = append(answers, o.answer(&rpc.Result{Code: uint32(protocol.Unavailable), RetryAfterMs: 1000}))
+			l.dropping = l.dropping || o.kind == opPublish
 			l.drop(o)
 			continue
 		}
@@ -271,7 +293,7 @@ func (l *lane) expire(now time.Time, hold time.Duration) []answer {
 	clear(l.queue[l.sent+len(kept):])
 	l.queue = l.queue[:l.sent+len(kept)]
 	for _, a := range answers { // what was dropped will not be refused any more
-		if left, held := l.held[a.publish.Room]; held {
+		if left, held := l.held[a.publish.Room]; held && a.done == nil {
 			l.held[a.publish.Room] = left - 1
 		}
 	}

@@ -241,3 +241,43 @@ func TestEveryPublishIsAnsweredOnceInOrder(t *testing.T) {
 		})
 	})
 }
+
+// A moderator's command stands among the publishes, is sent again in its place,
+// and is answered once; what was never sent is answered when its time is over.
+func TestModerationGoesWithThePublishes(t *testing.T) {
+	l := opened(t)
+	var got []protocol.Code
+	moderate := func(what string, deadline int64) {
+		t.Helper()
+		err := l.push(&op{kind: opModerate, room: "r", data: []byte(what), deadline: deadline, done: func(r *rpc.Result) {
+			got = append(got, protocol.Code(r.GetCode()))
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	mustPush(t, l, "r", "a")
+	moderate("mute", 0)
+	mustPush(t, l, "r", "b")
+	want(t, sends(l, t0), "1/1: lease a mute b")
+	l.restart([]byte("lease"), t0)
+	want(t, sends(l, t0), "2/1: lease a mute b")
+	refused := &rpc.Result{Code: uint32(protocol.RateLimited)} // holds publishes back, not moderation
+	answers, _ := l.results(&rpc.ProposalResults{Shard: 1, Generation: 2, First: 1, Results: []*rpc.Result{{}, refused, {Code: uint32(protocol.Forbidden)}}}, t0)
+	deliver(answers)
+	moderate("ban", t0.UnixMilli()+10)
+	moderate("slow", 0)
+	if len(answers) != 2 || len(got) != 1 || got[0] != protocol.Forbidden {
+		t.Fatalf("answers %v, told %v", answers, got)
+	}
+	l.stop(time.Time{}, t0)
+	deliver(l.expire(t0.Add(20*time.Millisecond), time.Second))
+	deliver(l.expire(t0.Add(2*time.Second), time.Second))
+	deliver(l.expire(t0.Add(3*time.Second), time.Second))
+	if fmt.Sprint(got) != "[forbidden expired unavailable]" {
+		t.Errorf("told %v", got)
+	}
+	if l.dropping {
+		t.Error("publishes are held back for a command that was given up")
+	}
+}

@@ -26,6 +26,10 @@ const (
 	homeEvery      = 30 * time.Second       // how often an edge served from elsewhere tries its own region
 	tellEvery      = 10 * time.Second       // how often the log says that core is still away
 	keepEvery      = 100 * time.Millisecond // presence, deadlines, renewals
+	// goodbyeTime is how long a node may take to hear that this edge ends: then
+	// core forgets the edge at once. Otherwise it waits until the lease lapses,
+	// and operators wait for what a process of the past makes of their rules.
+	goodbyeTime = 500 * time.Millisecond
 )
 
 // rpcWindow is the receive window of a stream: what core may have on its way
@@ -119,14 +123,17 @@ func (c *Client) dial(address string) (*grpc.ClientConn, error) {
 }
 
 // serve runs one link until it breaks. up says whether the node had welcomed us.
-func (c *Client) serve(ctx context.Context, address string) (up bool, err error) {
+func (c *Client) serve(life context.Context, address string) (up bool, err error) {
 	conn, err := c.dial(address)
 	if err != nil {
 		return false, fmt.Errorf("dial core node %s: %w", address, err)
 	}
 	defer conn.Close()
-	ctx, cancel := context.WithCancel(ctx)
+	// The streams outlive this edge's end by a good-bye.
+	ctx, cancel := context.WithCancel(context.WithoutCancel(life))
 	defer cancel()
+	abort := context.AfterFunc(life, cancel)
+	defer abort()
 
 	l := &link{node: address, core: rpc.NewCoreClient(conn), hello: make(chan struct{}, 1)}
 	late := time.AfterFunc(connectTimeout, cancel)
@@ -165,14 +172,35 @@ func (c *Client) serve(ctx context.Context, address string) (up bool, err error)
 	c.log.Info("connected to core", "node", welcome.GetNode(), "region", l.region, "address", address)
 	defer c.end()
 
-	g, ctx := errgroup.WithContext(ctx)
-	stop := context.AfterFunc(ctx, cancel) // the streams live under the outer context: the first to fail ends them
+	if !abort() {
+		return true, life.Err()
+	}
+	g, working := errgroup.WithContext(life)
+	parted := make(chan struct{})
+	stop := context.AfterFunc(working, func() { // the first to fail ends the streams
+		if life.Err() != nil {
+			select {
+			case <-parted:
+			case <-time.After(goodbyeTime):
+			}
+		}
+		cancel()
+	})
 	defer stop()
-	g.Go(func() error { return c.sendLanes(ctx, l, attach) })
-	g.Go(func() error { return c.receiveLanes(attach) })
-	g.Go(func() error { return c.feeds.send(ctx, feed) })
+	g.Go(func() error {
+		err := c.sendLanes(working, l, attach)
+		if life.Err() != nil { // else it goes on at another node
+			err = errors.Join(err, attach.CloseSend()) // the good-bye
+		}
+		return err
+	})
+	g.Go(func() error {
+		defer close(parted)
+		return c.receiveLanes(attach)
+	})
+	g.Go(func() error { return c.feeds.send(working, feed) })
 	g.Go(func() error { return c.feeds.receive(feed) })
-	g.Go(func() error { return c.watch(ctx, l) })
+	g.Go(func() error { return c.watch(working, l) })
 	return true, g.Wait()
 }
 
@@ -208,6 +236,7 @@ func (c *Client) edge() *rpc.AttachRequest {
 	return &rpc.AttachRequest{Frame: &rpc.AttachRequest_Hello{Hello: &rpc.Edge{
 		Incarnation: c.cfg.Incarnation, Name: c.cfg.Edge, Region: c.cfg.Region, Endpoints: c.cfg.Endpoints,
 		TtlMs: uint32(c.cfg.TTL.Milliseconds()), Draining: c.draining.Load(), Sessions: uint32(c.cfg.Sessions()),
+		Filters: c.reports(),
 	}}}
 }
 
@@ -220,6 +249,10 @@ func (c *Client) learn(state *rpc.ControlState) {
 		return
 	}
 	c.state.Store(state)
+	select {
+	case c.changed <- struct{}{}:
+	default:
+	}
 }
 
 // watch leaves a node that owes answers and gives none, and one of another

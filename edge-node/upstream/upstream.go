@@ -75,6 +75,11 @@ func (c Config) withDefaults() Config {
 type Message struct {
 	User, Name            string
 	Key, Kind, Text, Data []byte
+
+	Rank    uint32 // the user's in the room: see rpc.Rank
+	Verdict uint32 // of this edge's filter: see rpc.Publish
+	Rules   uint64 // version of the rules that gave it; 0 none
+	Origin  uint64 // protocol.BodyHash of the body as the client sent it, where it was changed; 0: it was not
 }
 
 // A Publish is one message on its way to core.
@@ -86,6 +91,9 @@ type Publish struct {
 	Owner Owner
 	ID    uint64
 	Order uint64
+	// Masked is the text as it is appended, where a filter has changed it; the
+	// owner's too.
+	Masked string
 }
 
 // An Owner hears what became of its publishes, in the order of each room.
@@ -110,6 +118,8 @@ type Client struct {
 	down     atomic.Int64         // Unix nanoseconds since when there is none
 	draining atomic.Bool
 	welcome  atomic.Pointer[rpc.Welcome]
+	filters  atomic.Pointer[[]*rpc.FilterReport] // what we say about our rules
+	changed  chan struct{}                       // state has been replaced
 
 	mu    sync.Mutex // guards the lanes
 	lanes map[uint32]*lane
@@ -140,7 +150,7 @@ func Start(cfg Config, log *slog.Logger, reg prometheus.Registerer) (*Client, er
 	ctx, cancel := context.WithCancel(context.Background())
 	c := &Client{
 		cfg: cfg, log: log, met: met, cancel: cancel,
-		lanes: make(map[uint32]*lane), wake: make(chan struct{}, 1),
+		lanes: make(map[uint32]*lane), wake: make(chan struct{}, 1), changed: make(chan struct{}, 1),
 	}
 	c.roster.init()
 	c.feeds.init()
@@ -159,8 +169,8 @@ func (c *Client) Close() {
 	var answers []answer
 	for _, l := range c.lanes {
 		for _, o := range l.queue {
-			if o.kind == opPublish {
-				answers = append(answers, answer{&o.publish, &rpc.Result{Code: uint32(protocol.Unavailable), RetryAfterMs: 1000}})
+			if o.owned() {
+				answers = append(answers, o.answer(&rpc.Result{Code: uint32(protocol.Unavailable), RetryAfterMs: 1000}))
 			}
 		}
 		l.queue, l.sent = nil, 0
@@ -181,14 +191,14 @@ func (c *Client) Survive() string { return c.welcome.Load().GetSurvive() }
 // Connected says whether a core node serves this edge at the moment.
 func (c *Client) Connected() bool { return c.link.Load() != nil }
 
-// Unanswered counts publishes and other commands on their way.
+// Unanswered counts publishes and moderators' commands on their way.
 func (c *Client) Unanswered() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	n := 0
 	for _, l := range c.lanes {
 		for _, o := range l.queue {
-			if o.kind == opPublish {
+			if o.owned() {
 				n++
 			}
 		}
@@ -207,15 +217,34 @@ func (c *Client) Drain() {
 // Publish sends m along the lane of p's room. A refusal is returned; otherwise
 // the owner is told the outcome, exactly once.
 func (c *Client) Publish(p Publish, m *Message) *protocol.Error {
-	if c.link.Load() == nil && time.Since(time.Unix(0, c.down.Load())) >= c.cfg.Hold {
+	if c.away() {
 		return unavailable()
 	}
-	shard, ok := c.shard(p.Room)
+	return c.push(&op{kind: opPublish, room: p.Room, data: encodePublish(&p, m), publish: p})
+}
+
+// Moderate sends a moderator's command along the lane of its room, behind what
+// was published there before. A refusal is returned; otherwise done is told the
+// outcome, exactly once. It must not block.
+func (c *Client) Moderate(m *rpc.Moderate, done func(*rpc.Result)) *protocol.Error {
+	if c.away() {
+		return unavailable()
+	}
+	return c.push(&op{kind: opModerate, room: m.GetRoom(), deadline: m.GetDeadlineMs(), data: encodeModerate(m), done: done})
+}
+
+// away: core has been away for longer than anything waits for it.
+func (c *Client) away() bool {
+	return c.link.Load() == nil && time.Since(time.Unix(0, c.down.Load())) >= c.cfg.Hold
+}
+
+// push puts a command of a client onto the lane of its room.
+func (c *Client) push(o *op) *protocol.Error {
+	shard, ok := c.shard(o.room)
 	if !ok {
 		return unavailable()
 	}
 	now := time.Now()
-	o := &op{kind: opPublish, room: p.Room, data: encodePublish(&p, m), publish: p}
 	c.mu.Lock()
 	l := c.lane(shard, now)
 	if !l.open && now.Sub(l.stalled) >= c.cfg.Hold {
@@ -272,9 +301,15 @@ func (c *Client) signal() {
 // deliver tells the owners, then lets each of them flush.
 func deliver(answers []answer) {
 	for _, a := range answers {
+		if a.done != nil {
+			a.done(a.result)
+			continue
+		}
 		a.publish.Owner.Answered(a.publish, a.result)
 	}
 	for _, a := range answers {
-		a.publish.Owner.Flush()
+		if a.done == nil {
+			a.publish.Owner.Flush()
+		}
 	}
 }

@@ -111,6 +111,7 @@ func greet(w io.Writer, cfg Config, f *federation, temporary bool) {
 	fmt.Fprintf(w, "  %-9s npx wscat -s barrage.v1.json -c ws://%s/v1/ws\n", "by hand", first.http)
 	fmt.Fprintf(w, "  %-9s {\"id\":1,\"connect\":{}}  {\"id\":2,\"join\":{\"room\":\"lobby\"}}\n", "")
 	fmt.Fprintf(w, "  %-9s barrage bench fanout --server ws://%s/v1/ws\n", "load it", first.http)
+	fmt.Fprintf(w, "  %-9s export BARRAGE_CORE_SERVER=%s BARRAGE_OPERATOR_TLS=%s; barrage room list\n", "run it", first.address, f.operatorDir())
 	kept := cfg.Data + " (use the same --data to come back to it)"
 	if temporary {
 		kept = "kept until you stop this; with --data DIR for longer"

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -18,8 +19,10 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/barrage-im/barrage/filter/bundle"
 	"github.com/barrage-im/barrage/protocol/client"
 	"github.com/barrage-im/barrage/protocol/ops"
+	"github.com/barrage-im/barrage/protocol/pki"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -113,6 +116,45 @@ func TestDevKeepsMessagesInItsDirectory(t *testing.T) {
 			t.Errorf("round %d: seq %d; want %d: the room begins again", round, ack.Seq, want)
 		}
 		c.Close()
+		dev.stop()
+	}
+}
+
+func TestTheOperatorsDirectoryIsReadyToUse(t *testing.T) {
+	dir := t.TempDir()
+	operator := filepath.Join(dir, "operator")
+	var first []byte
+	for round := range 2 {
+		dev := launch(t, "--data", dir)
+		if !strings.Contains(dev.said(), operator) {
+			t.Errorf("the greeting does not name %s", operator)
+		}
+		creds, err := pki.Load(operator, nil)
+		if err != nil || creds.Identity().Role != pki.Operator {
+			t.Fatalf("credentials: %v", err)
+		}
+		text, err := os.ReadFile(filepath.Join(operator, "filter.key"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if round > 0 && !bytes.Equal(text, first) {
+			t.Error("the key that signs rules is another after a restart")
+		}
+		first = text
+		key, err := bundle.ParsePrivateKey(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		public, err := os.ReadFile(filepath.Join(operator, "filter.pub"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if keys, err := bundle.ParsePublicKeys(public); err != nil || len(keys) != 1 || !keys[0].Equal(key.Public()) {
+			t.Errorf("the edges trust another key: %v", err)
+		}
+		if _, err := os.Stat(filepath.Join(dir, "local", "rules")); err != nil {
+			t.Errorf("the edge keeps no copies of rules: %v", err)
+		}
 		dev.stop()
 	}
 }

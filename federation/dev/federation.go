@@ -62,6 +62,9 @@ func start(ctx context.Context, cfg Config, ca *pki.CA, log *slog.Logger) (_ *fe
 			return nil, err
 		}
 	}
+	if err := f.makeOperator(); err != nil {
+		return nil, fmt.Errorf("the operator's directory: %w", err)
+	}
 	group, gctx := errgroup.WithContext(ctx)
 	for i, s := range f.sites {
 		if err := f.startCore(ctx, i, s); err != nil {
@@ -174,6 +177,7 @@ func (f *federation) startEdge(ctx context.Context, s *site) error {
 			cfg.Core = append(cfg.Core, other.address)
 		}
 	}
+	cfg.Filter.Dir, cfg.Filter.Keys = filepath.Join(f.dir(s.region), "rules"), []string{f.publicKey()}
 	cfg.Limits.PerUser = 10_000 // "barrage bench" comes as one
 	cfg.Limits.FrameRate, cfg.Limits.FrameBurst = 100_000, 100_000
 	s.edge, err = edgenode.Start(ctx, cfg, edgenode.Options{

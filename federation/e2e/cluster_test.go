@@ -26,7 +26,8 @@ type cluster struct {
 	addresses    []string // of the cores
 	endpoints    []string // of the edges, WebSocket and TCP in turns
 	operator     *pki.Credentials
-	key          any // that signs tokens
+	operatorDir  string // the same, for commands
+	key          any    // that signs tokens
 }
 
 type clusterOptions struct {
@@ -50,7 +51,8 @@ func startCluster(t *testing.T, o clusterOptions) *cluster {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &cluster{operator: issue(t, ca, pki.Operator, "tester", "")}
+	c := &cluster{operatorDir: filepath.Join(dir, "operator")}
+	c.operator = issue(t, ca, pki.Operator, "tester", c.operatorDir)
 	keyFile := c.newKey(t, dir)
 	ports := freePorts(t, 2*coreCount+3*edgeCount)
 	next := func() string {
@@ -157,11 +159,17 @@ func (c *cluster) newKey(t *testing.T, dir string) (publicFile string) {
 
 // token lets user do everything in every room for an hour.
 func (c *cluster) token(user string) (string, error) {
-	claims := token.Claims{Rooms: []token.Grant{{Pattern: "*", Verbs: token.Verbs()}}}
+	claims := token.Claims{Rooms: []token.Grant{{Pattern: "*", Role: "member"}}}
 	claims.Subject = user
 	claims.IssuedAt = numericDate(time.Now())
 	claims.ExpiresAt = numericDate(time.Now().Add(time.Hour))
 	return token.Sign(claims, token.EdDSA, c.key, "")
+}
+
+// command is an operator's hand, by way of one of the core nodes.
+func (c *cluster) command(t *testing.T, core int) operator {
+	t.Helper()
+	return operator{bin: barrage(t, ""), server: c.addresses[core], dir: c.operatorDir}
 }
 
 // ask calls f with a client of the operator service of a core node that
@@ -210,6 +218,32 @@ func (c *cluster) generousPolicy(t *testing.T) {
 			return err
 		})
 	})
+}
+
+// leaderOf is the index of the core that leads a room's shard.
+func (c *cluster) leaderOf(t *testing.T, room string) (leader int) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), settle)
+	defer cancel()
+	c.eventually(t, ctx, "find the leader of "+room, func() error {
+		return c.ask(ctx, func(ctx context.Context, op rpc.OperatorClient) error {
+			s, err := op.ClusterStatus(ctx, &rpc.StatusRequest{})
+			if err != nil {
+				return err
+			}
+			shard, ok := rpc.ShardOf(s.GetState(), room)
+			for _, n := range s.GetNodes() {
+				leader = slices.IndexFunc(c.cores, func(p *process) bool { return p.name == n.GetNode().GetId() })
+				if ok && leader >= 0 && slices.ContainsFunc(n.GetShards(), func(sh *rpc.ShardStatus) bool {
+					return sh.GetShard() == shard && sh.GetState() == "leader"
+				}) {
+					return nil
+				}
+			}
+			return fmt.Errorf("nobody leads shard %d", shard)
+		})
+	})
+	return leader
 }
 
 // leader is the index of the core that leads most room shards.

@@ -151,7 +151,7 @@ func badTokens(t *testing.T, g *target, _ attack) {
 		t.Fatal(err)
 	}
 	claims := func(change func(*token.Claims)) token.Claims {
-		c := token.Claims{Rooms: []token.Grant{{Pattern: "*", Verbs: token.Verbs()}}}
+		c := token.Claims{Rooms: []token.Grant{{Pattern: "*", Role: protocol.RoleMember}}}
 		c.Subject, c.ExpiresAt = "mallory", numericDate(time.Now().Add(time.Hour))
 		change(&c)
 		return c

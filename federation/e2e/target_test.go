@@ -56,7 +56,8 @@ func startTarget(t *testing.T) *target {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := &target{cluster: &cluster{operator: issue(t, ca, pki.Operator, "tester", "")}, ca: ca}
+	g := &target{cluster: &cluster{operatorDir: filepath.Join(dir, "operator")}, ca: ca}
+	g.operator = issue(t, ca, pki.Operator, "tester", g.operatorDir)
 	keyFile := g.newKey(t, dir)
 	if g.publicKey, err = os.ReadFile(keyFile); err != nil {
 		t.Fatal(err)

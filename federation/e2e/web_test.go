@@ -3,7 +3,6 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"strings"
@@ -18,34 +17,6 @@ const (
 	// scriptTime bounds one script on a busy machine.
 	scriptTime = 3 * time.Minute
 )
-
-// startDev starts "barrage dev" and returns the address of its page.
-func startDev(t *testing.T) string {
-	t.Helper()
-	ports := freePorts(t, 2)
-	page := fmt.Sprintf("127.0.0.1:%d", ports[0])
-	p := newProcess(t, "dev", barrage(t, ""), "", "dev", "--http", page, "--tcp", fmt.Sprintf("127.0.0.1:%d", ports[1]))
-	if err := p.start(); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), settle)
-	defer cancel()
-	for {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+page+"/", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		response, err := http.DefaultClient.Do(request)
-		if err == nil {
-			response.Body.Close()
-			return page
-		}
-		if !p.running() || ctx.Err() != nil {
-			t.Fatalf("barrage dev does not serve its page: %v\n%s", err, p.tail(20))
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
-}
 
 // script runs one of the scripts and expects it to pass all of its steps.
 func script(t *testing.T, command string, args ...string) {
@@ -95,7 +66,9 @@ func missing(t *testing.T, what string) {
 
 func TestIndependentClient(t *testing.T) {
 	node := need(t, "node", "nodejs")
-	script(t, node, "--no-warnings", "--experimental-websocket", "client.mjs", "ws://"+startDev(t)+"/v1/ws")
+	d := startDev(t)
+	d.moderator(t)
+	script(t, node, "--no-warnings", "--experimental-websocket", "client.mjs", d.endpoint(0), "mia")
 }
 
 // TestBrowser drives the page with Chromium. With BARRAGE_SCREENSHOT it also
@@ -116,7 +89,9 @@ func TestBrowser(t *testing.T) {
 			missing(t, fmt.Sprintf("npm ci: %v\n%s", err, out))
 		}
 	}
-	args := []string{"browser.mjs", "http://" + startDev(t) + "/"}
+	d := startDev(t)
+	d.moderator(t)
+	args := []string{"browser.mjs", "http://" + d.pages[0] + "/", "mia"}
 	if picture := os.Getenv("BARRAGE_SCREENSHOT"); picture != "" {
 		args = append(args, picture)
 	}

@@ -109,7 +109,7 @@ func (c *Client) roomStateLocked(l *link, m *wire.RoomState) {
 	if r := c.feedsLocked(l, m.GetRoom()); r != nil {
 		r.stateLocked(RoomState{
 			Joined: true, Recovered: true, Members: r.members, Survive: m.GetSurvive(), MaxBytes: m.GetMessageBytes(),
-			SlowMode: time.Duration(m.GetSlowModeMs()) * time.Millisecond,
+			SlowMode: time.Duration(m.GetSlowModeMs()) * time.Millisecond, Role: r.role,
 		})
 	}
 }

@@ -43,12 +43,15 @@ type seen struct {
 	messages []client.Message
 	gaps     []client.Gap
 	states   []client.RoomState
+
+	sanctions []client.Sanction
 }
 
 func (s *seen) events() client.Events {
 	return client.Events{
 		OnMessages: func(ms []client.Message) { s.add(func() { s.messages = append(s.messages, ms...) }) },
 		OnGap:      func(g client.Gap) { s.add(func() { s.gaps = append(s.gaps, g) }) },
+		OnSanction: func(x client.Sanction) { s.add(func() { s.sanctions = append(s.sanctions, x) }) },
 		OnState:    func(st client.RoomState) { s.add(func() { s.states = append(s.states, st) }) },
 	}
 }

@@ -77,10 +77,10 @@ func (c *Client) joinedLocked(l *link, a answer, f *wire.ServerFrame, size int) 
 	if m == nil {
 		return fmt.Errorf("join of %s answered with %T", r.name, f.GetBody())
 	}
-	r.owner, r.tries, r.members = l, 0, m.GetMembers()
+	r.owner, r.tries, r.members, r.role = l, 0, m.GetMembers(), m.GetRole()
 	state := RoomState{
 		Joined: true, Recovered: m.GetRecovered(), Members: m.GetMembers(), Survive: m.GetSurvive(),
-		SlowMode: time.Duration(m.GetState().GetSlowModeMs()) * time.Millisecond, MaxBytes: m.GetState().GetMessageBytes(),
+		SlowMode: time.Duration(m.GetState().GetSlowModeMs()) * time.Millisecond, MaxBytes: m.GetState().GetMessageBytes(), Role: r.role,
 	}
 	gap, lost := r.beginLocked(m, a.since)
 	if lost {

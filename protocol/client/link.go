@@ -203,6 +203,8 @@ func (c *Client) handle(l *link, f *wire.ServerFrame, size int) error {
 		c.presenceLocked(l, body.Presence)
 	case *wire.ServerFrame_Room:
 		c.roomStateLocked(l, body.Room)
+	case *wire.ServerFrame_Sanction:
+		c.sanctionLocked(l, body.Sanction)
 	case *wire.ServerFrame_Heartbeat:
 		if ms := body.Heartbeat.GetIntervalMs(); ms > 0 {
 			l.beat = time.Duration(ms) * time.Millisecond
@@ -240,6 +242,7 @@ func (c *Client) accepted(l *link, m *protocol.Published) error {
 	}
 	c.acceptedLocked(a, Ack{
 		Seq: m.Seq, Epoch: l.epoch, Time: time.UnixMilli(m.TimeMS), Survive: l.survive, Duplicate: m.Duplicate, Key: a.publish.msg.Key,
+		Verdict: string(m.Verdict), Text: string(m.Text),
 	})
 	c.pumpLocked()
 	return nil

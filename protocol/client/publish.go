@@ -157,7 +157,7 @@ func (c *Client) publishedLocked(f *wire.ServerFrame, a answer) {
 		m := body.Published
 		c.acceptedLocked(a, Ack{
 			Seq: m.GetSeq(), Epoch: m.GetEpoch(), Time: time.UnixMilli(m.GetTimeMs()), Survive: m.GetSurvive(),
-			Duplicate: m.GetDuplicate(), Key: a.publish.msg.Key,
+			Duplicate: m.GetDuplicate(), Key: a.publish.msg.Key, Verdict: m.GetVerdict(), Text: m.GetText(),
 		})
 	case *wire.ServerFrame_Error:
 		c.deniedLocked(f.GetId(), a, toError(body.Error))

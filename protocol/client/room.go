@@ -39,6 +39,7 @@ type Room struct {
 	retryAt   time.Time
 	tries     int
 	members   uint64
+	role      string     // as of the last join
 	first     chan error // takes the first join's result; nil once it is there
 
 	mu    sync.Mutex // guards the field below

@@ -40,6 +40,15 @@ type Message struct {
 	Kind string
 	Text string
 	Data []byte // never changed after it was handed over
+
+	// Retracts is the seq of an earlier message that this one takes back: stop
+	// showing that. Text is the reason.
+	Retracts uint64
+	// Gone says why the message has no content: protocol.GoneRetracted, or
+	// protocol.GoneWithheld for one that is for others and not to be shown.
+	Gone string
+	// Shadow: only its sender and moderators, of whom this user is one, get it.
+	Shadow bool
 }
 
 // Ack says that a message is committed.
@@ -50,6 +59,10 @@ type Ack struct {
 	Survive   string // what the message survives the loss of: "region" or "zone"
 	Duplicate bool   // an earlier attempt under this key had been accepted
 	Key       string // the key it was published under
+	// Verdict is protocol.VerdictMask when the room's filter replaced words; Text
+	// is what everybody got then.
+	Verdict string
+	Text    string
 }
 
 // Position is a place in a room's log: everything up to Seq was delivered.
@@ -58,7 +71,8 @@ type Position struct {
 	Seq   uint64
 }
 
-// Gap names messages that the application will not get.
+// Gap names messages that the application will not get. One of them may have
+// taken back a message that is still shown: read again, with History, what is.
 type Gap struct {
 	First, Last uint64 // inclusive, in Epoch; Last < First when no seq is known
 	Reason      string // "trimmed", "slow", "epoch", "merged"
@@ -97,6 +111,7 @@ type RoomState struct {
 	Survive   string
 	SlowMode  time.Duration // pause between two messages of one user
 	MaxBytes  uint32        // of one message
+	Role      string        // what the user is here, as of the last join: see protocol.Roles
 	Err       error         // the room was lost for good: why
 }
 
@@ -180,6 +195,9 @@ type Events struct {
 	OnGap      func(Gap)
 	OnPresence func(Presence)
 	OnState    func(RoomState)
+	// OnSanction: the user was muted, unmuted or banned. A ban ends the room:
+	// OnState says so too.
+	OnSanction func(Sanction)
 }
 
 // HistoryOptions say which page to read. From is inclusive; 0 means the
@@ -211,7 +229,7 @@ type MembersPage struct {
 func toMessage(epoch string, m *wire.Message) Message {
 	return Message{
 		Seq: m.GetSeq(), Epoch: epoch, Time: time.UnixMilli(m.GetTimeMs()), Sender: m.GetSender(), Name: m.GetName(),
-		Kind: m.GetKind(), Text: m.GetText(), Data: m.GetData(),
+		Kind: m.GetKind(), Text: m.GetText(), Data: m.GetData(), Retracts: m.GetRetracts(), Gone: m.GetGone(), Shadow: m.GetShadow(),
 	}
 }
 

@@ -159,7 +159,7 @@ func (ca *CA) Issue(role Role, name string, hosts []string, ttl time.Duration) (
 		KeyUsage:     x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	}
-	if role == Core { // the only role that others connect to
+	if role == Core || role == Hook { // the roles that others connect to
 		template.ExtKeyUsage = append(template.ExtKeyUsage, x509.ExtKeyUsageServerAuth)
 	}
 	for _, h := range hosts {

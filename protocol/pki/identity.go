@@ -20,6 +20,7 @@ const (
 	Core     Role = "core"
 	Edge     Role = "edge"
 	Operator Role = "operator"
+	Hook     Role = "hook" // an external check of messages: edges call it, and it may call nobody
 )
 
 // Identity is the URI of a certificate: spiffe://barrage/<cluster>/<role>/<name>.
@@ -45,9 +46,9 @@ func (id Identity) uri() *url.URL {
 
 func (id Identity) check() error {
 	switch id.Role {
-	case Core, Edge, Operator:
+	case Core, Edge, Operator, Hook:
 	default:
-		return fmt.Errorf("role %q is none of core, edge, operator", id.Role)
+		return fmt.Errorf("role %q is none of core, edge, operator, hook", id.Role)
 	}
 	if err := checkName("cluster", id.Cluster); err != nil {
 		return err

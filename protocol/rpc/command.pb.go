@@ -24,6 +24,59 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// Ranks: a sanction holds for users of a lower rank than whoever gave it.
+type Rank int32
+
+const (
+	Rank_MEMBER    Rank = 0
+	Rank_MODERATOR Rank = 1
+	Rank_OWNER     Rank = 2
+	Rank_OPERATOR  Rank = 3
+)
+
+// Enum value maps for Rank.
+var (
+	Rank_name = map[int32]string{
+		0: "MEMBER",
+		1: "MODERATOR",
+		2: "OWNER",
+		3: "OPERATOR",
+	}
+	Rank_value = map[string]int32{
+		"MEMBER":    0,
+		"MODERATOR": 1,
+		"OWNER":     2,
+		"OPERATOR":  3,
+	}
+)
+
+func (x Rank) Enum() *Rank {
+	p := new(Rank)
+	*p = x
+	return p
+}
+
+func (x Rank) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Rank) Descriptor() protoreflect.EnumDescriptor {
+	return file_protocol_rpc_command_proto_enumTypes[0].Descriptor()
+}
+
+func (Rank) Type() protoreflect.EnumType {
+	return &file_protocol_rpc_command_proto_enumTypes[0]
+}
+
+func (x Rank) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Rank.Descriptor instead.
+func (Rank) EnumDescriptor() ([]byte, []int) {
+	return file_protocol_rpc_command_proto_rawDescGZIP(), []int{0}
+}
+
 // Entry is one Raft log entry of a room shard: many commands of many edges,
 // packed by the leader (group commit). Framed on disk as one format byte, a
 // CRC-32C of the rest, and this message.
@@ -157,6 +210,7 @@ type Command struct {
 	//	*Command_Publish
 	//	*Command_Presence
 	//	*Command_Release
+	//	*Command_Moderate
 	//	*Command_Tick
 	//	*Command_Term
 	//	*Command_Policies
@@ -238,6 +292,15 @@ func (x *Command) GetRelease() *Release {
 	return nil
 }
 
+func (x *Command) GetModerate() *Moderate {
+	if x != nil {
+		if x, ok := x.Op.(*Command_Moderate); ok {
+			return x.Moderate
+		}
+	}
+	return nil
+}
+
 func (x *Command) GetTick() *Tick {
 	if x != nil {
 		if x, ok := x.Op.(*Command_Tick); ok {
@@ -286,6 +349,10 @@ type Command_Release struct {
 	Release *Release `protobuf:"bytes,4,opt,name=release,proto3,oneof"`
 }
 
+type Command_Moderate struct {
+	Moderate *Moderate `protobuf:"bytes,5,opt,name=moderate,proto3,oneof"` // of an edge, or of the leader for an operator
+}
+
 type Command_Tick struct {
 	// From the leader itself (edge 0).
 	Tick *Tick `protobuf:"bytes,16,opt,name=tick,proto3,oneof"`
@@ -306,6 +373,8 @@ func (*Command_Publish) isCommand_Op() {}
 func (*Command_Presence) isCommand_Op() {}
 
 func (*Command_Release) isCommand_Op() {}
+
+func (*Command_Moderate) isCommand_Op() {}
 
 func (*Command_Tick) isCommand_Op() {}
 
@@ -385,6 +454,10 @@ type Publish struct {
 	Key           string                 `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"`
 	Body          []byte                 `protobuf:"bytes,4,opt,name=body,proto3" json:"body,omitempty"`
 	DeadlineMs    int64                  `protobuf:"varint,5,opt,name=deadline_ms,json=deadlineMs,proto3" json:"deadline_ms,omitempty"` // leader's clock; 0 none
+	Rank          uint32                 `protobuf:"varint,6,opt,name=rank,proto3" json:"rank,omitempty"`                               // of the user in the room: see Sanction
+	Verdict       uint32                 `protobuf:"varint,7,opt,name=verdict,proto3" json:"verdict,omitempty"`                         // the edge's filter: 0 pass, 1 flag, 2 mask, 3 shadow; nothing stronger is relayed
+	Rules         uint64                 `protobuf:"varint,8,opt,name=rules,proto3" json:"rules,omitempty"`                             // version of the rules that gave the verdict; 0: none were in force
+	Origin        uint64                 `protobuf:"varint,9,opt,name=origin,proto3" json:"origin,omitempty"`                           // protocol.BodyHash of the body as the client sent it, where the edge changed it: a retry is known by it whatever the rules say meanwhile
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -454,6 +527,290 @@ func (x *Publish) GetDeadlineMs() int64 {
 	return 0
 }
 
+func (x *Publish) GetRank() uint32 {
+	if x != nil {
+		return x.Rank
+	}
+	return 0
+}
+
+func (x *Publish) GetVerdict() uint32 {
+	if x != nil {
+		return x.Verdict
+	}
+	return 0
+}
+
+func (x *Publish) GetRules() uint64 {
+	if x != nil {
+		return x.Rules
+	}
+	return 0
+}
+
+func (x *Publish) GetOrigin() uint64 {
+	if x != nil {
+		return x.Origin
+	}
+	return 0
+}
+
+// Moderate changes what users may do in a room, or takes a message back.
+type Moderate struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Room          string                 `protobuf:"bytes,1,opt,name=room,proto3" json:"room,omitempty"`
+	Actor         string                 `protobuf:"bytes,2,opt,name=actor,proto3" json:"actor,omitempty"`
+	Rank          uint32                 `protobuf:"varint,3,opt,name=rank,proto3" json:"rank,omitempty"`                               // the actor's
+	Action        string                 `protobuf:"bytes,4,opt,name=action,proto3" json:"action,omitempty"`                            // retract, mute, unmute, ban, unban, slow
+	User          string                 `protobuf:"bytes,5,opt,name=user,proto3" json:"user,omitempty"`                                // whom; of a retraction: empty
+	Seq           uint64                 `protobuf:"varint,6,opt,name=seq,proto3" json:"seq,omitempty"`                                 // retract
+	DurationMs    uint64                 `protobuf:"varint,7,opt,name=duration_ms,json=durationMs,proto3" json:"duration_ms,omitempty"` // mute, ban: 0 until lifted. slow: between two messages; 0: as the policy says
+	Reason        string                 `protobuf:"bytes,8,opt,name=reason,proto3" json:"reason,omitempty"`
+	DeadlineMs    int64                  `protobuf:"varint,9,opt,name=deadline_ms,json=deadlineMs,proto3" json:"deadline_ms,omitempty"` // leader's clock; 0 none
+	Name          string                 `protobuf:"bytes,10,opt,name=name,proto3" json:"name,omitempty"`                               // the actor's display name
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Moderate) Reset() {
+	*x = Moderate{}
+	mi := &file_protocol_rpc_command_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Moderate) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Moderate) ProtoMessage() {}
+
+func (x *Moderate) ProtoReflect() protoreflect.Message {
+	mi := &file_protocol_rpc_command_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Moderate.ProtoReflect.Descriptor instead.
+func (*Moderate) Descriptor() ([]byte, []int) {
+	return file_protocol_rpc_command_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Moderate) GetRoom() string {
+	if x != nil {
+		return x.Room
+	}
+	return ""
+}
+
+func (x *Moderate) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+func (x *Moderate) GetRank() uint32 {
+	if x != nil {
+		return x.Rank
+	}
+	return 0
+}
+
+func (x *Moderate) GetAction() string {
+	if x != nil {
+		return x.Action
+	}
+	return ""
+}
+
+func (x *Moderate) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *Moderate) GetSeq() uint64 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+func (x *Moderate) GetDurationMs() uint64 {
+	if x != nil {
+		return x.DurationMs
+	}
+	return 0
+}
+
+func (x *Moderate) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Moderate) GetDeadlineMs() int64 {
+	if x != nil {
+		return x.DeadlineMs
+	}
+	return 0
+}
+
+func (x *Moderate) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+// Sanction is what a user may not do in a room.
+type Sanction struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	User          string                 `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	Action        string                 `protobuf:"bytes,2,opt,name=action,proto3" json:"action,omitempty"`                   // mute or ban
+	UntilMs       int64                  `protobuf:"varint,3,opt,name=until_ms,json=untilMs,proto3" json:"until_ms,omitempty"` // 0: until it is lifted
+	Rank          uint32                 `protobuf:"varint,4,opt,name=rank,proto3" json:"rank,omitempty"`                      // of whoever gave it
+	Actor         string                 `protobuf:"bytes,5,opt,name=actor,proto3" json:"actor,omitempty"`
+	Reason        string                 `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Sanction) Reset() {
+	*x = Sanction{}
+	mi := &file_protocol_rpc_command_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Sanction) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Sanction) ProtoMessage() {}
+
+func (x *Sanction) ProtoReflect() protoreflect.Message {
+	mi := &file_protocol_rpc_command_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Sanction.ProtoReflect.Descriptor instead.
+func (*Sanction) Descriptor() ([]byte, []int) {
+	return file_protocol_rpc_command_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Sanction) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *Sanction) GetAction() string {
+	if x != nil {
+		return x.Action
+	}
+	return ""
+}
+
+func (x *Sanction) GetUntilMs() int64 {
+	if x != nil {
+		return x.UntilMs
+	}
+	return 0
+}
+
+func (x *Sanction) GetRank() uint32 {
+	if x != nil {
+		return x.Rank
+	}
+	return 0
+}
+
+func (x *Sanction) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+func (x *Sanction) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// Moderation is what moderators have decided about a room. It belongs to the
+// name: a room that was idle and comes back has it still.
+type Moderation struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Sanctions     []*Sanction            `protobuf:"bytes,1,rep,name=sanctions,proto3" json:"sanctions,omitempty"`                        // by user, then action
+	SlowModeMs    uint32                 `protobuf:"varint,2,opt,name=slow_mode_ms,json=slowModeMs,proto3" json:"slow_mode_ms,omitempty"` // overrides the policy's when not 0
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Moderation) Reset() {
+	*x = Moderation{}
+	mi := &file_protocol_rpc_command_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Moderation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Moderation) ProtoMessage() {}
+
+func (x *Moderation) ProtoReflect() protoreflect.Message {
+	mi := &file_protocol_rpc_command_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Moderation.ProtoReflect.Descriptor instead.
+func (*Moderation) Descriptor() ([]byte, []int) {
+	return file_protocol_rpc_command_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Moderation) GetSanctions() []*Sanction {
+	if x != nil {
+		return x.Sanctions
+	}
+	return nil
+}
+
+func (x *Moderation) GetSlowModeMs() uint32 {
+	if x != nil {
+		return x.SlowModeMs
+	}
+	return 0
+}
+
 // Presence states, absolutely, who is in some rooms on this edge. The last
 // statement wins, so an edge may coalesce as it likes.
 type Presence struct {
@@ -465,7 +822,7 @@ type Presence struct {
 
 func (x *Presence) Reset() {
 	*x = Presence{}
-	mi := &file_protocol_rpc_command_proto_msgTypes[5]
+	mi := &file_protocol_rpc_command_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -477,7 +834,7 @@ func (x *Presence) String() string {
 func (*Presence) ProtoMessage() {}
 
 func (x *Presence) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_rpc_command_proto_msgTypes[5]
+	mi := &file_protocol_rpc_command_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -490,7 +847,7 @@ func (x *Presence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Presence.ProtoReflect.Descriptor instead.
 func (*Presence) Descriptor() ([]byte, []int) {
-	return file_protocol_rpc_command_proto_rawDescGZIP(), []int{5}
+	return file_protocol_rpc_command_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Presence) GetRooms() []*RoomPresence {
@@ -512,7 +869,7 @@ type RoomPresence struct {
 
 func (x *RoomPresence) Reset() {
 	*x = RoomPresence{}
-	mi := &file_protocol_rpc_command_proto_msgTypes[6]
+	mi := &file_protocol_rpc_command_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -524,7 +881,7 @@ func (x *RoomPresence) String() string {
 func (*RoomPresence) ProtoMessage() {}
 
 func (x *RoomPresence) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_rpc_command_proto_msgTypes[6]
+	mi := &file_protocol_rpc_command_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -537,7 +894,7 @@ func (x *RoomPresence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoomPresence.ProtoReflect.Descriptor instead.
 func (*RoomPresence) Descriptor() ([]byte, []int) {
-	return file_protocol_rpc_command_proto_rawDescGZIP(), []int{6}
+	return file_protocol_rpc_command_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *RoomPresence) GetRoom() string {
@@ -579,7 +936,7 @@ type UserPresence struct {
 
 func (x *UserPresence) Reset() {
 	*x = UserPresence{}
-	mi := &file_protocol_rpc_command_proto_msgTypes[7]
+	mi := &file_protocol_rpc_command_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -591,7 +948,7 @@ func (x *UserPresence) String() string {
 func (*UserPresence) ProtoMessage() {}
 
 func (x *UserPresence) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_rpc_command_proto_msgTypes[7]
+	mi := &file_protocol_rpc_command_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -604,7 +961,7 @@ func (x *UserPresence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UserPresence.ProtoReflect.Descriptor instead.
 func (*UserPresence) Descriptor() ([]byte, []int) {
-	return file_protocol_rpc_command_proto_rawDescGZIP(), []int{7}
+	return file_protocol_rpc_command_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *UserPresence) GetUser() string {
@@ -641,7 +998,7 @@ type Release struct {
 
 func (x *Release) Reset() {
 	*x = Release{}
-	mi := &file_protocol_rpc_command_proto_msgTypes[8]
+	mi := &file_protocol_rpc_command_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -653,7 +1010,7 @@ func (x *Release) String() string {
 func (*Release) ProtoMessage() {}
 
 func (x *Release) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_rpc_command_proto_msgTypes[8]
+	mi := &file_protocol_rpc_command_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -666,7 +1023,7 @@ func (x *Release) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Release.ProtoReflect.Descriptor instead.
 func (*Release) Descriptor() ([]byte, []int) {
-	return file_protocol_rpc_command_proto_rawDescGZIP(), []int{8}
+	return file_protocol_rpc_command_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Release) GetRooms() []string {
@@ -686,7 +1043,7 @@ type Tick struct {
 
 func (x *Tick) Reset() {
 	*x = Tick{}
-	mi := &file_protocol_rpc_command_proto_msgTypes[9]
+	mi := &file_protocol_rpc_command_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -698,7 +1055,7 @@ func (x *Tick) String() string {
 func (*Tick) ProtoMessage() {}
 
 func (x *Tick) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_rpc_command_proto_msgTypes[9]
+	mi := &file_protocol_rpc_command_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -711,7 +1068,7 @@ func (x *Tick) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tick.ProtoReflect.Descriptor instead.
 func (*Tick) Descriptor() ([]byte, []int) {
-	return file_protocol_rpc_command_proto_rawDescGZIP(), []int{9}
+	return file_protocol_rpc_command_proto_rawDescGZIP(), []int{12}
 }
 
 // Term is a new leader's first command: every lease is renewed once, so that an
@@ -725,7 +1082,7 @@ type Term struct {
 
 func (x *Term) Reset() {
 	*x = Term{}
-	mi := &file_protocol_rpc_command_proto_msgTypes[10]
+	mi := &file_protocol_rpc_command_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -737,7 +1094,7 @@ func (x *Term) String() string {
 func (*Term) ProtoMessage() {}
 
 func (x *Term) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_rpc_command_proto_msgTypes[10]
+	mi := &file_protocol_rpc_command_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -750,7 +1107,7 @@ func (x *Term) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Term.ProtoReflect.Descriptor instead.
 func (*Term) Descriptor() ([]byte, []int) {
-	return file_protocol_rpc_command_proto_rawDescGZIP(), []int{10}
+	return file_protocol_rpc_command_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Term) GetNode() string {
@@ -771,7 +1128,7 @@ type Policies struct {
 
 func (x *Policies) Reset() {
 	*x = Policies{}
-	mi := &file_protocol_rpc_command_proto_msgTypes[11]
+	mi := &file_protocol_rpc_command_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -783,7 +1140,7 @@ func (x *Policies) String() string {
 func (*Policies) ProtoMessage() {}
 
 func (x *Policies) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_rpc_command_proto_msgTypes[11]
+	mi := &file_protocol_rpc_command_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -796,7 +1153,7 @@ func (x *Policies) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Policies.ProtoReflect.Descriptor instead.
 func (*Policies) Descriptor() ([]byte, []int) {
-	return file_protocol_rpc_command_proto_rawDescGZIP(), []int{11}
+	return file_protocol_rpc_command_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Policies) GetVersion() uint64 {
@@ -832,13 +1189,19 @@ type Policy struct {
 	IdleMs         uint64                 `protobuf:"varint,13,opt,name=idle_ms,json=idleMs,proto3" json:"idle_ms,omitempty"`                         // an empty room is dropped after this and its retention
 	PresenceEvents bool                   `protobuf:"varint,14,opt,name=presence_events,json=presenceEvents,proto3" json:"presence_events,omitempty"` // tell members who came and went
 	Verbs          []string               `protobuf:"bytes,15,rep,name=verbs,proto3" json:"verbs,omitempty"`                                          // what everybody may do here without a claim: join, publish, history, members
+	Owners         []string               `protobuf:"bytes,16,rep,name=owners,proto3" json:"owners,omitempty"`                                        // users with the role owner
+	Moderators     []string               `protobuf:"bytes,17,rep,name=moderators,proto3" json:"moderators,omitempty"`                                // users with the role moderator
+	Role           string                 `protobuf:"bytes,18,opt,name=role,proto3" json:"role,omitempty"`                                            // of everybody else: member (also when empty), or muted: only owners and moderators publish
+	Filter         string                 `protobuf:"bytes,19,opt,name=filter,proto3" json:"filter,omitempty"`                                        // enforce (also when empty), report: verdicts are only reported, or off
+	FilterSeverity uint32                 `protobuf:"varint,20,opt,name=filter_severity,json=filterSeverity,proto3" json:"filter_severity,omitempty"` // entries of a lower severity do not count; 0 and 1: all count
+	Hook           string                 `protobuf:"bytes,21,opt,name=hook,proto3" json:"hook,omitempty"`                                            // the external check: off (also when empty), open: pass when it does not answer, closed: refuse then
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Policy) Reset() {
 	*x = Policy{}
-	mi := &file_protocol_rpc_command_proto_msgTypes[12]
+	mi := &file_protocol_rpc_command_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -850,7 +1213,7 @@ func (x *Policy) String() string {
 func (*Policy) ProtoMessage() {}
 
 func (x *Policy) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_rpc_command_proto_msgTypes[12]
+	mi := &file_protocol_rpc_command_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -863,7 +1226,7 @@ func (x *Policy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Policy.ProtoReflect.Descriptor instead.
 func (*Policy) Descriptor() ([]byte, []int) {
-	return file_protocol_rpc_command_proto_rawDescGZIP(), []int{12}
+	return file_protocol_rpc_command_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Policy) GetPattern() string {
@@ -971,6 +1334,48 @@ func (x *Policy) GetVerbs() []string {
 	return nil
 }
 
+func (x *Policy) GetOwners() []string {
+	if x != nil {
+		return x.Owners
+	}
+	return nil
+}
+
+func (x *Policy) GetModerators() []string {
+	if x != nil {
+		return x.Moderators
+	}
+	return nil
+}
+
+func (x *Policy) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *Policy) GetFilter() string {
+	if x != nil {
+		return x.Filter
+	}
+	return ""
+}
+
+func (x *Policy) GetFilterSeverity() uint32 {
+	if x != nil {
+		return x.FilterSeverity
+	}
+	return 0
+}
+
+func (x *Policy) GetHook() string {
+	if x != nil {
+		return x.Hook
+	}
+	return ""
+}
+
 // Result answers one command of a Section. code is a row of the code table, 0
 // for done.
 type Result struct {
@@ -981,13 +1386,14 @@ type Result struct {
 	Epoch         uint64                 `protobuf:"varint,4,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	Duplicate     bool                   `protobuf:"varint,5,opt,name=duplicate,proto3" json:"duplicate,omitempty"`
 	RetryAfterMs  uint64                 `protobuf:"varint,6,opt,name=retry_after_ms,json=retryAfterMs,proto3" json:"retry_after_ms,omitempty"`
+	SlowModeMs    uint32                 `protobuf:"varint,7,opt,name=slow_mode_ms,json=slowModeMs,proto3" json:"slow_mode_ms,omitempty"` // publish: set by moderators for the room; 0: as the policy says
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_protocol_rpc_command_proto_msgTypes[13]
+	mi := &file_protocol_rpc_command_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -999,7 +1405,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_rpc_command_proto_msgTypes[13]
+	mi := &file_protocol_rpc_command_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1012,7 +1418,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_protocol_rpc_command_proto_rawDescGZIP(), []int{13}
+	return file_protocol_rpc_command_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Result) GetCode() uint32 {
@@ -1057,6 +1463,13 @@ func (x *Result) GetRetryAfterMs() uint64 {
 	return 0
 }
 
+func (x *Result) GetSlowModeMs() uint32 {
+	if x != nil {
+		return x.SlowModeMs
+	}
+	return 0
+}
+
 var File_protocol_rpc_command_proto protoreflect.FileDescriptor
 
 const file_protocol_rpc_command_proto_rawDesc = "" +
@@ -1071,12 +1484,13 @@ const file_protocol_rpc_command_proto_rawDesc = "" +
 	"generation\x18\x02 \x01(\x04R\n" +
 	"generation\x12\x14\n" +
 	"\x05first\x18\x03 \x01(\x04R\x05first\x12\x1a\n" +
-	"\bcommands\x18\x04 \x03(\fR\bcommands\"\xf0\x02\n" +
+	"\bcommands\x18\x04 \x03(\fR\bcommands\"\xa8\x03\n" +
 	"\aCommand\x12-\n" +
 	"\x05lease\x18\x01 \x01(\v2\x15.barrage.rpc.v1.LeaseH\x00R\x05lease\x123\n" +
 	"\apublish\x18\x02 \x01(\v2\x17.barrage.rpc.v1.PublishH\x00R\apublish\x126\n" +
 	"\bpresence\x18\x03 \x01(\v2\x18.barrage.rpc.v1.PresenceH\x00R\bpresence\x123\n" +
-	"\arelease\x18\x04 \x01(\v2\x17.barrage.rpc.v1.ReleaseH\x00R\arelease\x12*\n" +
+	"\arelease\x18\x04 \x01(\v2\x17.barrage.rpc.v1.ReleaseH\x00R\arelease\x126\n" +
+	"\bmoderate\x18\x05 \x01(\v2\x18.barrage.rpc.v1.ModerateH\x00R\bmoderate\x12*\n" +
 	"\x04tick\x18\x10 \x01(\v2\x14.barrage.rpc.v1.TickH\x00R\x04tick\x12*\n" +
 	"\x04term\x18\x11 \x01(\v2\x14.barrage.rpc.v1.TermH\x00R\x04term\x126\n" +
 	"\bpolicies\x18\x12 \x01(\v2\x18.barrage.rpc.v1.PoliciesH\x00R\bpoliciesB\x04\n" +
@@ -1084,14 +1498,44 @@ const file_protocol_rpc_command_proto_rawDesc = "" +
 	"\x05Lease\x12\x12\n" +
 	"\x04edge\x18\x01 \x01(\tR\x04edge\x12\x16\n" +
 	"\x06region\x18\x02 \x01(\tR\x06region\x12\x15\n" +
-	"\x06ttl_ms\x18\x03 \x01(\rR\x05ttlMs\"x\n" +
+	"\x06ttl_ms\x18\x03 \x01(\rR\x05ttlMs\"\xd4\x01\n" +
 	"\aPublish\x12\x12\n" +
 	"\x04room\x18\x01 \x01(\tR\x04room\x12\x12\n" +
 	"\x04user\x18\x02 \x01(\tR\x04user\x12\x10\n" +
 	"\x03key\x18\x03 \x01(\tR\x03key\x12\x12\n" +
 	"\x04body\x18\x04 \x01(\fR\x04body\x12\x1f\n" +
 	"\vdeadline_ms\x18\x05 \x01(\x03R\n" +
-	"deadlineMs\">\n" +
+	"deadlineMs\x12\x12\n" +
+	"\x04rank\x18\x06 \x01(\rR\x04rank\x12\x18\n" +
+	"\averdict\x18\a \x01(\rR\averdict\x12\x14\n" +
+	"\x05rules\x18\b \x01(\x04R\x05rules\x12\x16\n" +
+	"\x06origin\x18\t \x01(\x04R\x06origin\"\xf4\x01\n" +
+	"\bModerate\x12\x12\n" +
+	"\x04room\x18\x01 \x01(\tR\x04room\x12\x14\n" +
+	"\x05actor\x18\x02 \x01(\tR\x05actor\x12\x12\n" +
+	"\x04rank\x18\x03 \x01(\rR\x04rank\x12\x16\n" +
+	"\x06action\x18\x04 \x01(\tR\x06action\x12\x12\n" +
+	"\x04user\x18\x05 \x01(\tR\x04user\x12\x10\n" +
+	"\x03seq\x18\x06 \x01(\x04R\x03seq\x12\x1f\n" +
+	"\vduration_ms\x18\a \x01(\x04R\n" +
+	"durationMs\x12\x16\n" +
+	"\x06reason\x18\b \x01(\tR\x06reason\x12\x1f\n" +
+	"\vdeadline_ms\x18\t \x01(\x03R\n" +
+	"deadlineMs\x12\x12\n" +
+	"\x04name\x18\n" +
+	" \x01(\tR\x04name\"\x93\x01\n" +
+	"\bSanction\x12\x12\n" +
+	"\x04user\x18\x01 \x01(\tR\x04user\x12\x16\n" +
+	"\x06action\x18\x02 \x01(\tR\x06action\x12\x19\n" +
+	"\buntil_ms\x18\x03 \x01(\x03R\auntilMs\x12\x12\n" +
+	"\x04rank\x18\x04 \x01(\rR\x04rank\x12\x14\n" +
+	"\x05actor\x18\x05 \x01(\tR\x05actor\x12\x16\n" +
+	"\x06reason\x18\x06 \x01(\tR\x06reason\"f\n" +
+	"\n" +
+	"Moderation\x126\n" +
+	"\tsanctions\x18\x01 \x03(\v2\x18.barrage.rpc.v1.SanctionR\tsanctions\x12 \n" +
+	"\fslow_mode_ms\x18\x02 \x01(\rR\n" +
+	"slowModeMs\">\n" +
 	"\bPresence\x122\n" +
 	"\x05rooms\x18\x01 \x03(\v2\x1c.barrage.rpc.v1.RoomPresenceR\x05rooms\"\x8c\x01\n" +
 	"\fRoomPresence\x12\x12\n" +
@@ -1110,7 +1554,7 @@ const file_protocol_rpc_command_proto_rawDesc = "" +
 	"\x04node\x18\x01 \x01(\tR\x04node\"X\n" +
 	"\bPolicies\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\x04R\aversion\x122\n" +
-	"\bpolicies\x18\x02 \x03(\v2\x16.barrage.rpc.v1.PolicyR\bpolicies\"\xf6\x03\n" +
+	"\bpolicies\x18\x02 \x03(\v2\x16.barrage.rpc.v1.PolicyR\bpolicies\"\x97\x05\n" +
 	"\x06Policy\x12\x18\n" +
 	"\apattern\x18\x01 \x01(\tR\apattern\x12\x1c\n" +
 	"\tplacement\x18\x02 \x01(\tR\tplacement\x12'\n" +
@@ -1129,14 +1573,30 @@ const file_protocol_rpc_command_proto_rawDesc = "" +
 	"slowModeMs\x12\x17\n" +
 	"\aidle_ms\x18\r \x01(\x04R\x06idleMs\x12'\n" +
 	"\x0fpresence_events\x18\x0e \x01(\bR\x0epresenceEvents\x12\x14\n" +
-	"\x05verbs\x18\x0f \x03(\tR\x05verbs\"\xa1\x01\n" +
+	"\x05verbs\x18\x0f \x03(\tR\x05verbs\x12\x16\n" +
+	"\x06owners\x18\x10 \x03(\tR\x06owners\x12\x1e\n" +
+	"\n" +
+	"moderators\x18\x11 \x03(\tR\n" +
+	"moderators\x12\x12\n" +
+	"\x04role\x18\x12 \x01(\tR\x04role\x12\x16\n" +
+	"\x06filter\x18\x13 \x01(\tR\x06filter\x12'\n" +
+	"\x0ffilter_severity\x18\x14 \x01(\rR\x0efilterSeverity\x12\x12\n" +
+	"\x04hook\x18\x15 \x01(\tR\x04hook\"\xc3\x01\n" +
 	"\x06Result\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\rR\x04code\x12\x10\n" +
 	"\x03seq\x18\x02 \x01(\x04R\x03seq\x12\x17\n" +
 	"\atime_ms\x18\x03 \x01(\x03R\x06timeMs\x12\x14\n" +
 	"\x05epoch\x18\x04 \x01(\x04R\x05epoch\x12\x1c\n" +
 	"\tduplicate\x18\x05 \x01(\bR\tduplicate\x12$\n" +
-	"\x0eretry_after_ms\x18\x06 \x01(\x04R\fretryAfterMsB,Z*github.com/barrage-im/barrage/protocol/rpcb\x06proto3"
+	"\x0eretry_after_ms\x18\x06 \x01(\x04R\fretryAfterMs\x12 \n" +
+	"\fslow_mode_ms\x18\a \x01(\rR\n" +
+	"slowModeMs*:\n" +
+	"\x04Rank\x12\n" +
+	"\n" +
+	"\x06MEMBER\x10\x00\x12\r\n" +
+	"\tMODERATOR\x10\x01\x12\t\n" +
+	"\x05OWNER\x10\x02\x12\f\n" +
+	"\bOPERATOR\x10\x03B,Z*github.com/barrage-im/barrage/protocol/rpcb\x06proto3"
 
 var (
 	file_protocol_rpc_command_proto_rawDescOnce sync.Once
@@ -1150,40 +1610,47 @@ func file_protocol_rpc_command_proto_rawDescGZIP() []byte {
 	return file_protocol_rpc_command_proto_rawDescData
 }
 
-var file_protocol_rpc_command_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_protocol_rpc_command_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_protocol_rpc_command_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_protocol_rpc_command_proto_goTypes = []any{
-	(*Entry)(nil),        // 0: barrage.rpc.v1.Entry
-	(*Section)(nil),      // 1: barrage.rpc.v1.Section
-	(*Command)(nil),      // 2: barrage.rpc.v1.Command
-	(*Lease)(nil),        // 3: barrage.rpc.v1.Lease
-	(*Publish)(nil),      // 4: barrage.rpc.v1.Publish
-	(*Presence)(nil),     // 5: barrage.rpc.v1.Presence
-	(*RoomPresence)(nil), // 6: barrage.rpc.v1.RoomPresence
-	(*UserPresence)(nil), // 7: barrage.rpc.v1.UserPresence
-	(*Release)(nil),      // 8: barrage.rpc.v1.Release
-	(*Tick)(nil),         // 9: barrage.rpc.v1.Tick
-	(*Term)(nil),         // 10: barrage.rpc.v1.Term
-	(*Policies)(nil),     // 11: barrage.rpc.v1.Policies
-	(*Policy)(nil),       // 12: barrage.rpc.v1.Policy
-	(*Result)(nil),       // 13: barrage.rpc.v1.Result
+	(Rank)(0),            // 0: barrage.rpc.v1.Rank
+	(*Entry)(nil),        // 1: barrage.rpc.v1.Entry
+	(*Section)(nil),      // 2: barrage.rpc.v1.Section
+	(*Command)(nil),      // 3: barrage.rpc.v1.Command
+	(*Lease)(nil),        // 4: barrage.rpc.v1.Lease
+	(*Publish)(nil),      // 5: barrage.rpc.v1.Publish
+	(*Moderate)(nil),     // 6: barrage.rpc.v1.Moderate
+	(*Sanction)(nil),     // 7: barrage.rpc.v1.Sanction
+	(*Moderation)(nil),   // 8: barrage.rpc.v1.Moderation
+	(*Presence)(nil),     // 9: barrage.rpc.v1.Presence
+	(*RoomPresence)(nil), // 10: barrage.rpc.v1.RoomPresence
+	(*UserPresence)(nil), // 11: barrage.rpc.v1.UserPresence
+	(*Release)(nil),      // 12: barrage.rpc.v1.Release
+	(*Tick)(nil),         // 13: barrage.rpc.v1.Tick
+	(*Term)(nil),         // 14: barrage.rpc.v1.Term
+	(*Policies)(nil),     // 15: barrage.rpc.v1.Policies
+	(*Policy)(nil),       // 16: barrage.rpc.v1.Policy
+	(*Result)(nil),       // 17: barrage.rpc.v1.Result
 }
 var file_protocol_rpc_command_proto_depIdxs = []int32{
-	1,  // 0: barrage.rpc.v1.Entry.sections:type_name -> barrage.rpc.v1.Section
-	3,  // 1: barrage.rpc.v1.Command.lease:type_name -> barrage.rpc.v1.Lease
-	4,  // 2: barrage.rpc.v1.Command.publish:type_name -> barrage.rpc.v1.Publish
-	5,  // 3: barrage.rpc.v1.Command.presence:type_name -> barrage.rpc.v1.Presence
-	8,  // 4: barrage.rpc.v1.Command.release:type_name -> barrage.rpc.v1.Release
-	9,  // 5: barrage.rpc.v1.Command.tick:type_name -> barrage.rpc.v1.Tick
-	10, // 6: barrage.rpc.v1.Command.term:type_name -> barrage.rpc.v1.Term
-	11, // 7: barrage.rpc.v1.Command.policies:type_name -> barrage.rpc.v1.Policies
-	6,  // 8: barrage.rpc.v1.Presence.rooms:type_name -> barrage.rpc.v1.RoomPresence
-	7,  // 9: barrage.rpc.v1.RoomPresence.users:type_name -> barrage.rpc.v1.UserPresence
-	12, // 10: barrage.rpc.v1.Policies.policies:type_name -> barrage.rpc.v1.Policy
-	11, // [11:11] is the sub-list for method output_type
-	11, // [11:11] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	2,  // 0: barrage.rpc.v1.Entry.sections:type_name -> barrage.rpc.v1.Section
+	4,  // 1: barrage.rpc.v1.Command.lease:type_name -> barrage.rpc.v1.Lease
+	5,  // 2: barrage.rpc.v1.Command.publish:type_name -> barrage.rpc.v1.Publish
+	9,  // 3: barrage.rpc.v1.Command.presence:type_name -> barrage.rpc.v1.Presence
+	12, // 4: barrage.rpc.v1.Command.release:type_name -> barrage.rpc.v1.Release
+	6,  // 5: barrage.rpc.v1.Command.moderate:type_name -> barrage.rpc.v1.Moderate
+	13, // 6: barrage.rpc.v1.Command.tick:type_name -> barrage.rpc.v1.Tick
+	14, // 7: barrage.rpc.v1.Command.term:type_name -> barrage.rpc.v1.Term
+	15, // 8: barrage.rpc.v1.Command.policies:type_name -> barrage.rpc.v1.Policies
+	7,  // 9: barrage.rpc.v1.Moderation.sanctions:type_name -> barrage.rpc.v1.Sanction
+	10, // 10: barrage.rpc.v1.Presence.rooms:type_name -> barrage.rpc.v1.RoomPresence
+	11, // 11: barrage.rpc.v1.RoomPresence.users:type_name -> barrage.rpc.v1.UserPresence
+	16, // 12: barrage.rpc.v1.Policies.policies:type_name -> barrage.rpc.v1.Policy
+	13, // [13:13] is the sub-list for method output_type
+	13, // [13:13] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_protocol_rpc_command_proto_init() }
@@ -1196,6 +1663,7 @@ func file_protocol_rpc_command_proto_init() {
 		(*Command_Publish)(nil),
 		(*Command_Presence)(nil),
 		(*Command_Release)(nil),
+		(*Command_Moderate)(nil),
 		(*Command_Tick)(nil),
 		(*Command_Term)(nil),
 		(*Command_Policies)(nil),
@@ -1205,13 +1673,14 @@ func file_protocol_rpc_command_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_protocol_rpc_command_proto_rawDesc), len(file_protocol_rpc_command_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   14,
+			NumEnums:      1,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
 		GoTypes:           file_protocol_rpc_command_proto_goTypes,
 		DependencyIndexes: file_protocol_rpc_command_proto_depIdxs,
+		EnumInfos:         file_protocol_rpc_command_proto_enumTypes,
 		MessageInfos:      file_protocol_rpc_command_proto_msgTypes,
 	}.Build()
 	File_protocol_rpc_command_proto = out.File

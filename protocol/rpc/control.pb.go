@@ -87,6 +87,9 @@ type ControlCommand struct {
 	//	*ControlCommand_PutEdge
 	//	*ControlCommand_RemoveEdge
 	//	*ControlCommand_Tick
+	//	*ControlCommand_PutChunk
+	//	*ControlCommand_PutFilter
+	//	*ControlCommand_RemoveFilter
 	Op            isControlCommand_Op `protobuf_oneof:"op"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -199,6 +202,33 @@ func (x *ControlCommand) GetTick() *ControlTick {
 	return nil
 }
 
+func (x *ControlCommand) GetPutChunk() *PutChunk {
+	if x != nil {
+		if x, ok := x.Op.(*ControlCommand_PutChunk); ok {
+			return x.PutChunk
+		}
+	}
+	return nil
+}
+
+func (x *ControlCommand) GetPutFilter() *PutFilter {
+	if x != nil {
+		if x, ok := x.Op.(*ControlCommand_PutFilter); ok {
+			return x.PutFilter
+		}
+	}
+	return nil
+}
+
+func (x *ControlCommand) GetRemoveFilter() *RemoveFilter {
+	if x != nil {
+		if x, ok := x.Op.(*ControlCommand_RemoveFilter); ok {
+			return x.RemoveFilter
+		}
+	}
+	return nil
+}
+
 type isControlCommand_Op interface {
 	isControlCommand_Op()
 }
@@ -231,6 +261,18 @@ type ControlCommand_Tick struct {
 	Tick *ControlTick `protobuf:"bytes,8,opt,name=tick,proto3,oneof"`
 }
 
+type ControlCommand_PutChunk struct {
+	PutChunk *PutChunk `protobuf:"bytes,9,opt,name=put_chunk,json=putChunk,proto3,oneof"`
+}
+
+type ControlCommand_PutFilter struct {
+	PutFilter *PutFilter `protobuf:"bytes,10,opt,name=put_filter,json=putFilter,proto3,oneof"`
+}
+
+type ControlCommand_RemoveFilter struct {
+	RemoveFilter *RemoveFilter `protobuf:"bytes,11,opt,name=remove_filter,json=removeFilter,proto3,oneof"`
+}
+
 func (*ControlCommand_Init) isControlCommand_Op() {}
 
 func (*ControlCommand_PutNode) isControlCommand_Op() {}
@@ -244,6 +286,12 @@ func (*ControlCommand_PutEdge) isControlCommand_Op() {}
 func (*ControlCommand_RemoveEdge) isControlCommand_Op() {}
 
 func (*ControlCommand_Tick) isControlCommand_Op() {}
+
+func (*ControlCommand_PutChunk) isControlCommand_Op() {}
+
+func (*ControlCommand_PutFilter) isControlCommand_Op() {}
+
+func (*ControlCommand_RemoveFilter) isControlCommand_Op() {}
 
 // Init is the first command of a cluster, once.
 type Init struct {
@@ -605,6 +653,7 @@ type Edge struct {
 	TtlMs         uint32                 `protobuf:"varint,5,opt,name=ttl_ms,json=ttlMs,proto3" json:"ttl_ms,omitempty"`
 	Draining      bool                   `protobuf:"varint,6,opt,name=draining,proto3" json:"draining,omitempty"`
 	Sessions      uint32                 `protobuf:"varint,7,opt,name=sessions,proto3" json:"sessions,omitempty"`
+	Filters       []*FilterReport        `protobuf:"bytes,8,rep,name=filters,proto3" json:"filters,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -686,6 +735,13 @@ func (x *Edge) GetSessions() uint32 {
 		return x.Sessions
 	}
 	return 0
+}
+
+func (x *Edge) GetFilters() []*FilterReport {
+	if x != nil {
+		return x.Filters
+	}
+	return nil
 }
 
 type PutEdge struct {
@@ -776,6 +832,422 @@ func (x *RemoveEdge) GetIncarnation() uint64 {
 	return 0
 }
 
+// A bundle of rules (filter/bundle) is known by its SHA-256 and comes in chunks,
+// before the set that names it. Core does not look into it: edges check its
+// signature.
+type PutChunk struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Digest        []byte                 `protobuf:"bytes,1,opt,name=digest,proto3" json:"digest,omitempty"`  // of the whole bundle
+	Offset        uint32                 `protobuf:"varint,2,opt,name=offset,proto3" json:"offset,omitempty"` // chunks come in order
+	Data          []byte                 `protobuf:"bytes,3,opt,name=data,proto3" json:"data,omitempty"`
+	Size          uint32                 `protobuf:"varint,4,opt,name=size,proto3" json:"size,omitempty"` // of the whole bundle
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PutChunk) Reset() {
+	*x = PutChunk{}
+	mi := &file_protocol_rpc_control_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PutChunk) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PutChunk) ProtoMessage() {}
+
+func (x *PutChunk) ProtoReflect() protoreflect.Message {
+	mi := &file_protocol_rpc_control_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PutChunk.ProtoReflect.Descriptor instead.
+func (*PutChunk) Descriptor() ([]byte, []int) {
+	return file_protocol_rpc_control_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *PutChunk) GetDigest() []byte {
+	if x != nil {
+		return x.Digest
+	}
+	return nil
+}
+
+func (x *PutChunk) GetOffset() uint32 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *PutChunk) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+func (x *PutChunk) GetSize() uint32 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+// FilterSet is rules for the rooms whose name matches rooms. Several sets may
+// cover a room; all of them count.
+type FilterSet struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Rooms         string                 `protobuf:"bytes,2,opt,name=rooms,proto3" json:"rooms,omitempty"`   // pattern
+	Stages        []*FilterStage         `protobuf:"bytes,3,rep,name=stages,proto3" json:"stages,omitempty"` // the last that names a region, or none, holds there
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FilterSet) Reset() {
+	*x = FilterSet{}
+	mi := &file_protocol_rpc_control_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FilterSet) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FilterSet) ProtoMessage() {}
+
+func (x *FilterSet) ProtoReflect() protoreflect.Message {
+	mi := &file_protocol_rpc_control_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FilterSet.ProtoReflect.Descriptor instead.
+func (*FilterSet) Descriptor() ([]byte, []int) {
+	return file_protocol_rpc_control_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *FilterSet) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *FilterSet) GetRooms() string {
+	if x != nil {
+		return x.Rooms
+	}
+	return ""
+}
+
+func (x *FilterSet) GetStages() []*FilterStage {
+	if x != nil {
+		return x.Stages
+	}
+	return nil
+}
+
+type FilterStage struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Version       uint64                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"` // of the bundle; grows from stage to stage
+	Digest        []byte                 `protobuf:"bytes,2,opt,name=digest,proto3" json:"digest,omitempty"`
+	Size          uint32                 `protobuf:"varint,3,opt,name=size,proto3" json:"size,omitempty"`
+	Mode          string                 `protobuf:"bytes,4,opt,name=mode,proto3" json:"mode,omitempty"`                                // enforce, or report: verdicts are only reported
+	Regions       []string               `protobuf:"bytes,5,rep,name=regions,proto3" json:"regions,omitempty"`                          // empty: all
+	AcceptHits    bool                   `protobuf:"varint,6,opt,name=accept_hits,json=acceptHits,proto3" json:"accept_hits,omitempty"` // an operator says that a jump of the hit rate is meant
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FilterStage) Reset() {
+	*x = FilterStage{}
+	mi := &file_protocol_rpc_control_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FilterStage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FilterStage) ProtoMessage() {}
+
+func (x *FilterStage) ProtoReflect() protoreflect.Message {
+	mi := &file_protocol_rpc_control_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FilterStage.ProtoReflect.Descriptor instead.
+func (*FilterStage) Descriptor() ([]byte, []int) {
+	return file_protocol_rpc_control_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *FilterStage) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *FilterStage) GetDigest() []byte {
+	if x != nil {
+		return x.Digest
+	}
+	return nil
+}
+
+func (x *FilterStage) GetSize() uint32 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *FilterStage) GetMode() string {
+	if x != nil {
+		return x.Mode
+	}
+	return ""
+}
+
+func (x *FilterStage) GetRegions() []string {
+	if x != nil {
+		return x.Regions
+	}
+	return nil
+}
+
+func (x *FilterStage) GetAcceptHits() bool {
+	if x != nil {
+		return x.AcceptHits
+	}
+	return false
+}
+
+// PutFilter adds a stage to a set, or makes the set. A stage for all regions
+// replaces the ones before it.
+type PutFilter struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Rooms         string                 `protobuf:"bytes,2,opt,name=rooms,proto3" json:"rooms,omitempty"` // empty: as it was, or *
+	Stage         *FilterStage           `protobuf:"bytes,3,opt,name=stage,proto3" json:"stage,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PutFilter) Reset() {
+	*x = PutFilter{}
+	mi := &file_protocol_rpc_control_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PutFilter) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PutFilter) ProtoMessage() {}
+
+func (x *PutFilter) ProtoReflect() protoreflect.Message {
+	mi := &file_protocol_rpc_control_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PutFilter.ProtoReflect.Descriptor instead.
+func (*PutFilter) Descriptor() ([]byte, []int) {
+	return file_protocol_rpc_control_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *PutFilter) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *PutFilter) GetRooms() string {
+	if x != nil {
+		return x.Rooms
+	}
+	return ""
+}
+
+func (x *PutFilter) GetStage() *FilterStage {
+	if x != nil {
+		return x.Stage
+	}
+	return nil
+}
+
+type RemoveFilter struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveFilter) Reset() {
+	*x = RemoveFilter{}
+	mi := &file_protocol_rpc_control_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveFilter) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveFilter) ProtoMessage() {}
+
+func (x *RemoveFilter) ProtoReflect() protoreflect.Message {
+	mi := &file_protocol_rpc_control_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveFilter.ProtoReflect.Descriptor instead.
+func (*RemoveFilter) Descriptor() ([]byte, []int) {
+	return file_protocol_rpc_control_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *RemoveFilter) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+// FilterReport is what an edge made of a set.
+type FilterReport struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Version       uint64                 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"` // in force; 0: none
+	Mode          string                 `protobuf:"bytes,3,opt,name=mode,proto3" json:"mode,omitempty"`
+	Engine        string                 `protobuf:"bytes,4,opt,name=engine,proto3" json:"engine,omitempty"`
+	Words         uint32                 `protobuf:"varint,5,opt,name=words,proto3" json:"words,omitempty"`
+	Refused       uint64                 `protobuf:"varint,6,opt,name=refused,proto3" json:"refused,omitempty"` // a version that this edge refused
+	Problem       string                 `protobuf:"bytes,7,opt,name=problem,proto3" json:"problem,omitempty"`  // why
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FilterReport) Reset() {
+	*x = FilterReport{}
+	mi := &file_protocol_rpc_control_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FilterReport) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FilterReport) ProtoMessage() {}
+
+func (x *FilterReport) ProtoReflect() protoreflect.Message {
+	mi := &file_protocol_rpc_control_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FilterReport.ProtoReflect.Descriptor instead.
+func (*FilterReport) Descriptor() ([]byte, []int) {
+	return file_protocol_rpc_control_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *FilterReport) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *FilterReport) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *FilterReport) GetMode() string {
+	if x != nil {
+		return x.Mode
+	}
+	return ""
+}
+
+func (x *FilterReport) GetEngine() string {
+	if x != nil {
+		return x.Engine
+	}
+	return ""
+}
+
+func (x *FilterReport) GetWords() uint32 {
+	if x != nil {
+		return x.Words
+	}
+	return 0
+}
+
+func (x *FilterReport) GetRefused() uint64 {
+	if x != nil {
+		return x.Refused
+	}
+	return 0
+}
+
+func (x *FilterReport) GetProblem() string {
+	if x != nil {
+		return x.Problem
+	}
+	return ""
+}
+
 type ControlTick struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -784,7 +1256,7 @@ type ControlTick struct {
 
 func (x *ControlTick) Reset() {
 	*x = ControlTick{}
-	mi := &file_protocol_rpc_control_proto_msgTypes[11]
+	mi := &file_protocol_rpc_control_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -796,7 +1268,7 @@ func (x *ControlTick) String() string {
 func (*ControlTick) ProtoMessage() {}
 
 func (x *ControlTick) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_rpc_control_proto_msgTypes[11]
+	mi := &file_protocol_rpc_control_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -809,7 +1281,7 @@ func (x *ControlTick) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ControlTick.ProtoReflect.Descriptor instead.
 func (*ControlTick) Descriptor() ([]byte, []int) {
-	return file_protocol_rpc_control_proto_rawDescGZIP(), []int{11}
+	return file_protocol_rpc_control_proto_rawDescGZIP(), []int{17}
 }
 
 type ControlResult struct {
@@ -823,7 +1295,7 @@ type ControlResult struct {
 
 func (x *ControlResult) Reset() {
 	*x = ControlResult{}
-	mi := &file_protocol_rpc_control_proto_msgTypes[12]
+	mi := &file_protocol_rpc_control_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -835,7 +1307,7 @@ func (x *ControlResult) String() string {
 func (*ControlResult) ProtoMessage() {}
 
 func (x *ControlResult) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_rpc_control_proto_msgTypes[12]
+	mi := &file_protocol_rpc_control_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -848,7 +1320,7 @@ func (x *ControlResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ControlResult.ProtoReflect.Descriptor instead.
 func (*ControlResult) Descriptor() ([]byte, []int) {
-	return file_protocol_rpc_control_proto_rawDescGZIP(), []int{12}
+	return file_protocol_rpc_control_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ControlResult) GetCode() uint32 {
@@ -881,13 +1353,14 @@ type ControlState struct {
 	Nodes         []*Node                `protobuf:"bytes,4,rep,name=nodes,proto3" json:"nodes,omitempty"`
 	Policies      *Policies              `protobuf:"bytes,5,opt,name=policies,proto3" json:"policies,omitempty"`
 	Edges         []*Edge                `protobuf:"bytes,6,rep,name=edges,proto3" json:"edges,omitempty"`
+	Filters       []*FilterSet           `protobuf:"bytes,7,rep,name=filters,proto3" json:"filters,omitempty"` // by name
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ControlState) Reset() {
 	*x = ControlState{}
-	mi := &file_protocol_rpc_control_proto_msgTypes[13]
+	mi := &file_protocol_rpc_control_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -899,7 +1372,7 @@ func (x *ControlState) String() string {
 func (*ControlState) ProtoMessage() {}
 
 func (x *ControlState) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_rpc_control_proto_msgTypes[13]
+	mi := &file_protocol_rpc_control_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -912,7 +1385,7 @@ func (x *ControlState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ControlState.ProtoReflect.Descriptor instead.
 func (*ControlState) Descriptor() ([]byte, []int) {
-	return file_protocol_rpc_control_proto_rawDescGZIP(), []int{13}
+	return file_protocol_rpc_control_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ControlState) GetCluster() string {
@@ -957,6 +1430,13 @@ func (x *ControlState) GetEdges() []*Edge {
 	return nil
 }
 
+func (x *ControlState) GetFilters() []*FilterSet {
+	if x != nil {
+		return x.Filters
+	}
+	return nil
+}
+
 type AuditRecord struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Index         uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
@@ -964,13 +1444,14 @@ type AuditRecord struct {
 	Actor         string                 `protobuf:"bytes,3,opt,name=actor,proto3" json:"actor,omitempty"`
 	Action        string                 `protobuf:"bytes,4,opt,name=action,proto3" json:"action,omitempty"`
 	Detail        string                 `protobuf:"bytes,5,opt,name=detail,proto3" json:"detail,omitempty"`
+	Shard         uint32                 `protobuf:"varint,6,opt,name=shard,proto3" json:"shard,omitempty"` // whose log this is of; index counts there
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AuditRecord) Reset() {
 	*x = AuditRecord{}
-	mi := &file_protocol_rpc_control_proto_msgTypes[14]
+	mi := &file_protocol_rpc_control_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -982,7 +1463,7 @@ func (x *AuditRecord) String() string {
 func (*AuditRecord) ProtoMessage() {}
 
 func (x *AuditRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_rpc_control_proto_msgTypes[14]
+	mi := &file_protocol_rpc_control_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -995,7 +1476,7 @@ func (x *AuditRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditRecord.ProtoReflect.Descriptor instead.
 func (*AuditRecord) Descriptor() ([]byte, []int) {
-	return file_protocol_rpc_control_proto_rawDescGZIP(), []int{14}
+	return file_protocol_rpc_control_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *AuditRecord) GetIndex() uint64 {
@@ -1033,6 +1514,13 @@ func (x *AuditRecord) GetDetail() string {
 	return ""
 }
 
+func (x *AuditRecord) GetShard() uint32 {
+	if x != nil {
+		return x.Shard
+	}
+	return 0
+}
+
 var File_protocol_rpc_control_proto protoreflect.FileDescriptor
 
 const file_protocol_rpc_control_proto_rawDesc = "" +
@@ -1040,7 +1528,7 @@ const file_protocol_rpc_control_proto_rawDesc = "" +
 	"\x1aprotocol/rpc/control.proto\x12\x0ebarrage.rpc.v1\x1a\x1aprotocol/rpc/command.proto\"c\n" +
 	"\fControlEntry\x12\x17\n" +
 	"\atime_ms\x18\x01 \x01(\x03R\x06timeMs\x12:\n" +
-	"\bcommands\x18\x02 \x03(\v2\x1e.barrage.rpc.v1.ControlCommandR\bcommands\"\xb7\x03\n" +
+	"\bcommands\x18\x02 \x03(\v2\x1e.barrage.rpc.v1.ControlCommandR\bcommands\"\xf1\x04\n" +
 	"\x0eControlCommand\x12\x14\n" +
 	"\x05actor\x18\x01 \x01(\tR\x05actor\x12*\n" +
 	"\x04init\x18\x02 \x01(\v2\x14.barrage.rpc.v1.InitH\x00R\x04init\x124\n" +
@@ -1051,7 +1539,12 @@ const file_protocol_rpc_control_proto_rawDesc = "" +
 	"\bput_edge\x18\x06 \x01(\v2\x17.barrage.rpc.v1.PutEdgeH\x00R\aputEdge\x12=\n" +
 	"\vremove_edge\x18\a \x01(\v2\x1a.barrage.rpc.v1.RemoveEdgeH\x00R\n" +
 	"removeEdge\x121\n" +
-	"\x04tick\x18\b \x01(\v2\x1b.barrage.rpc.v1.ControlTickH\x00R\x04tickB\x04\n" +
+	"\x04tick\x18\b \x01(\v2\x1b.barrage.rpc.v1.ControlTickH\x00R\x04tick\x127\n" +
+	"\tput_chunk\x18\t \x01(\v2\x18.barrage.rpc.v1.PutChunkH\x00R\bputChunk\x12:\n" +
+	"\n" +
+	"put_filter\x18\n" +
+	" \x01(\v2\x19.barrage.rpc.v1.PutFilterH\x00R\tputFilter\x12C\n" +
+	"\rremove_filter\x18\v \x01(\v2\x1c.barrage.rpc.v1.RemoveFilterH\x00R\fremoveFilterB\x04\n" +
 	"\x02op\"[\n" +
 	"\x04Init\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x129\n" +
@@ -1077,7 +1570,7 @@ const file_protocol_rpc_control_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"Y\n" +
 	"\vPutPolicies\x12\x16\n" +
 	"\x06expect\x18\x01 \x01(\x04R\x06expect\x122\n" +
-	"\bpolicies\x18\x02 \x03(\v2\x16.barrage.rpc.v1.PolicyR\bpolicies\"\xc1\x01\n" +
+	"\bpolicies\x18\x02 \x03(\v2\x16.barrage.rpc.v1.PolicyR\bpolicies\"\xf9\x01\n" +
 	"\x04Edge\x12 \n" +
 	"\vincarnation\x18\x01 \x01(\x06R\vincarnation\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
@@ -1085,17 +1578,49 @@ const file_protocol_rpc_control_proto_rawDesc = "" +
 	"\tendpoints\x18\x04 \x03(\tR\tendpoints\x12\x15\n" +
 	"\x06ttl_ms\x18\x05 \x01(\rR\x05ttlMs\x12\x1a\n" +
 	"\bdraining\x18\x06 \x01(\bR\bdraining\x12\x1a\n" +
-	"\bsessions\x18\a \x01(\rR\bsessions\"3\n" +
+	"\bsessions\x18\a \x01(\rR\bsessions\x126\n" +
+	"\afilters\x18\b \x03(\v2\x1c.barrage.rpc.v1.FilterReportR\afilters\"3\n" +
 	"\aPutEdge\x12(\n" +
 	"\x04edge\x18\x01 \x01(\v2\x14.barrage.rpc.v1.EdgeR\x04edge\".\n" +
 	"\n" +
 	"RemoveEdge\x12 \n" +
-	"\vincarnation\x18\x01 \x01(\x06R\vincarnation\"\r\n" +
+	"\vincarnation\x18\x01 \x01(\x06R\vincarnation\"b\n" +
+	"\bPutChunk\x12\x16\n" +
+	"\x06digest\x18\x01 \x01(\fR\x06digest\x12\x16\n" +
+	"\x06offset\x18\x02 \x01(\rR\x06offset\x12\x12\n" +
+	"\x04data\x18\x03 \x01(\fR\x04data\x12\x12\n" +
+	"\x04size\x18\x04 \x01(\rR\x04size\"j\n" +
+	"\tFilterSet\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05rooms\x18\x02 \x01(\tR\x05rooms\x123\n" +
+	"\x06stages\x18\x03 \x03(\v2\x1b.barrage.rpc.v1.FilterStageR\x06stages\"\xa2\x01\n" +
+	"\vFilterStage\x12\x18\n" +
+	"\aversion\x18\x01 \x01(\x04R\aversion\x12\x16\n" +
+	"\x06digest\x18\x02 \x01(\fR\x06digest\x12\x12\n" +
+	"\x04size\x18\x03 \x01(\rR\x04size\x12\x12\n" +
+	"\x04mode\x18\x04 \x01(\tR\x04mode\x12\x18\n" +
+	"\aregions\x18\x05 \x03(\tR\aregions\x12\x1f\n" +
+	"\vaccept_hits\x18\x06 \x01(\bR\n" +
+	"acceptHits\"h\n" +
+	"\tPutFilter\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05rooms\x18\x02 \x01(\tR\x05rooms\x121\n" +
+	"\x05stage\x18\x03 \x01(\v2\x1b.barrage.rpc.v1.FilterStageR\x05stage\"\"\n" +
+	"\fRemoveFilter\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"\xb2\x01\n" +
+	"\fFilterReport\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\x04R\aversion\x12\x12\n" +
+	"\x04mode\x18\x03 \x01(\tR\x04mode\x12\x16\n" +
+	"\x06engine\x18\x04 \x01(\tR\x06engine\x12\x14\n" +
+	"\x05words\x18\x05 \x01(\rR\x05words\x12\x18\n" +
+	"\arefused\x18\x06 \x01(\x04R\arefused\x12\x18\n" +
+	"\aproblem\x18\a \x01(\tR\aproblem\"\r\n" +
 	"\vControlTick\"W\n" +
 	"\rControlResult\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\rR\x04code\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12\x18\n" +
-	"\aversion\x18\x03 \x01(\x04R\aversion\"\x8b\x02\n" +
+	"\aversion\x18\x03 \x01(\x04R\aversion\"\xc0\x02\n" +
 	"\fControlState\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x04R\aversion\x129\n" +
@@ -1104,13 +1629,15 @@ const file_protocol_rpc_control_proto_rawDesc = "" +
 	"placements\x12*\n" +
 	"\x05nodes\x18\x04 \x03(\v2\x14.barrage.rpc.v1.NodeR\x05nodes\x124\n" +
 	"\bpolicies\x18\x05 \x01(\v2\x18.barrage.rpc.v1.PoliciesR\bpolicies\x12*\n" +
-	"\x05edges\x18\x06 \x03(\v2\x14.barrage.rpc.v1.EdgeR\x05edges\"\x82\x01\n" +
+	"\x05edges\x18\x06 \x03(\v2\x14.barrage.rpc.v1.EdgeR\x05edges\x123\n" +
+	"\afilters\x18\a \x03(\v2\x19.barrage.rpc.v1.FilterSetR\afilters\"\x98\x01\n" +
 	"\vAuditRecord\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x17\n" +
 	"\atime_ms\x18\x02 \x01(\x03R\x06timeMs\x12\x14\n" +
 	"\x05actor\x18\x03 \x01(\tR\x05actor\x12\x16\n" +
 	"\x06action\x18\x04 \x01(\tR\x06action\x12\x16\n" +
-	"\x06detail\x18\x05 \x01(\tR\x06detailB,Z*github.com/barrage-im/barrage/protocol/rpcb\x06proto3"
+	"\x06detail\x18\x05 \x01(\tR\x06detail\x12\x14\n" +
+	"\x05shard\x18\x06 \x01(\rR\x05shardB,Z*github.com/barrage-im/barrage/protocol/rpcb\x06proto3"
 
 var (
 	file_protocol_rpc_control_proto_rawDescOnce sync.Once
@@ -1124,7 +1651,7 @@ func file_protocol_rpc_control_proto_rawDescGZIP() []byte {
 	return file_protocol_rpc_control_proto_rawDescData
 }
 
-var file_protocol_rpc_control_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_protocol_rpc_control_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_protocol_rpc_control_proto_goTypes = []any{
 	(*ControlEntry)(nil),   // 0: barrage.rpc.v1.ControlEntry
 	(*ControlCommand)(nil), // 1: barrage.rpc.v1.ControlCommand
@@ -1137,12 +1664,18 @@ var file_protocol_rpc_control_proto_goTypes = []any{
 	(*Edge)(nil),           // 8: barrage.rpc.v1.Edge
 	(*PutEdge)(nil),        // 9: barrage.rpc.v1.PutEdge
 	(*RemoveEdge)(nil),     // 10: barrage.rpc.v1.RemoveEdge
-	(*ControlTick)(nil),    // 11: barrage.rpc.v1.ControlTick
-	(*ControlResult)(nil),  // 12: barrage.rpc.v1.ControlResult
-	(*ControlState)(nil),   // 13: barrage.rpc.v1.ControlState
-	(*AuditRecord)(nil),    // 14: barrage.rpc.v1.AuditRecord
-	(*Policy)(nil),         // 15: barrage.rpc.v1.Policy
-	(*Policies)(nil),       // 16: barrage.rpc.v1.Policies
+	(*PutChunk)(nil),       // 11: barrage.rpc.v1.PutChunk
+	(*FilterSet)(nil),      // 12: barrage.rpc.v1.FilterSet
+	(*FilterStage)(nil),    // 13: barrage.rpc.v1.FilterStage
+	(*PutFilter)(nil),      // 14: barrage.rpc.v1.PutFilter
+	(*RemoveFilter)(nil),   // 15: barrage.rpc.v1.RemoveFilter
+	(*FilterReport)(nil),   // 16: barrage.rpc.v1.FilterReport
+	(*ControlTick)(nil),    // 17: barrage.rpc.v1.ControlTick
+	(*ControlResult)(nil),  // 18: barrage.rpc.v1.ControlResult
+	(*ControlState)(nil),   // 19: barrage.rpc.v1.ControlState
+	(*AuditRecord)(nil),    // 20: barrage.rpc.v1.AuditRecord
+	(*Policy)(nil),         // 21: barrage.rpc.v1.Policy
+	(*Policies)(nil),       // 22: barrage.rpc.v1.Policies
 }
 var file_protocol_rpc_control_proto_depIdxs = []int32{
 	1,  // 0: barrage.rpc.v1.ControlEntry.commands:type_name -> barrage.rpc.v1.ControlCommand
@@ -1152,20 +1685,27 @@ var file_protocol_rpc_control_proto_depIdxs = []int32{
 	7,  // 4: barrage.rpc.v1.ControlCommand.put_policies:type_name -> barrage.rpc.v1.PutPolicies
 	9,  // 5: barrage.rpc.v1.ControlCommand.put_edge:type_name -> barrage.rpc.v1.PutEdge
 	10, // 6: barrage.rpc.v1.ControlCommand.remove_edge:type_name -> barrage.rpc.v1.RemoveEdge
-	11, // 7: barrage.rpc.v1.ControlCommand.tick:type_name -> barrage.rpc.v1.ControlTick
-	3,  // 8: barrage.rpc.v1.Init.placements:type_name -> barrage.rpc.v1.Placement
-	4,  // 9: barrage.rpc.v1.PutNode.node:type_name -> barrage.rpc.v1.Node
-	15, // 10: barrage.rpc.v1.PutPolicies.policies:type_name -> barrage.rpc.v1.Policy
-	8,  // 11: barrage.rpc.v1.PutEdge.edge:type_name -> barrage.rpc.v1.Edge
-	3,  // 12: barrage.rpc.v1.ControlState.placements:type_name -> barrage.rpc.v1.Placement
-	4,  // 13: barrage.rpc.v1.ControlState.nodes:type_name -> barrage.rpc.v1.Node
-	16, // 14: barrage.rpc.v1.ControlState.policies:type_name -> barrage.rpc.v1.Policies
-	8,  // 15: barrage.rpc.v1.ControlState.edges:type_name -> barrage.rpc.v1.Edge
-	16, // [16:16] is the sub-list for method output_type
-	16, // [16:16] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	17, // 7: barrage.rpc.v1.ControlCommand.tick:type_name -> barrage.rpc.v1.ControlTick
+	11, // 8: barrage.rpc.v1.ControlCommand.put_chunk:type_name -> barrage.rpc.v1.PutChunk
+	14, // 9: barrage.rpc.v1.ControlCommand.put_filter:type_name -> barrage.rpc.v1.PutFilter
+	15, // 10: barrage.rpc.v1.ControlCommand.remove_filter:type_name -> barrage.rpc.v1.RemoveFilter
+	3,  // 11: barrage.rpc.v1.Init.placements:type_name -> barrage.rpc.v1.Placement
+	4,  // 12: barrage.rpc.v1.PutNode.node:type_name -> barrage.rpc.v1.Node
+	21, // 13: barrage.rpc.v1.PutPolicies.policies:type_name -> barrage.rpc.v1.Policy
+	16, // 14: barrage.rpc.v1.Edge.filters:type_name -> barrage.rpc.v1.FilterReport
+	8,  // 15: barrage.rpc.v1.PutEdge.edge:type_name -> barrage.rpc.v1.Edge
+	13, // 16: barrage.rpc.v1.FilterSet.stages:type_name -> barrage.rpc.v1.FilterStage
+	13, // 17: barrage.rpc.v1.PutFilter.stage:type_name -> barrage.rpc.v1.FilterStage
+	3,  // 18: barrage.rpc.v1.ControlState.placements:type_name -> barrage.rpc.v1.Placement
+	4,  // 19: barrage.rpc.v1.ControlState.nodes:type_name -> barrage.rpc.v1.Node
+	22, // 20: barrage.rpc.v1.ControlState.policies:type_name -> barrage.rpc.v1.Policies
+	8,  // 21: barrage.rpc.v1.ControlState.edges:type_name -> barrage.rpc.v1.Edge
+	12, // 22: barrage.rpc.v1.ControlState.filters:type_name -> barrage.rpc.v1.FilterSet
+	23, // [23:23] is the sub-list for method output_type
+	23, // [23:23] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_protocol_rpc_control_proto_init() }
@@ -1182,6 +1722,9 @@ func file_protocol_rpc_control_proto_init() {
 		(*ControlCommand_PutEdge)(nil),
 		(*ControlCommand_RemoveEdge)(nil),
 		(*ControlCommand_Tick)(nil),
+		(*ControlCommand_PutChunk)(nil),
+		(*ControlCommand_PutFilter)(nil),
+		(*ControlCommand_RemoveFilter)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1189,7 +1732,7 @@ func file_protocol_rpc_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_protocol_rpc_control_proto_rawDesc), len(file_protocol_rpc_control_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   15,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

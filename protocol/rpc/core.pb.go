@@ -25,6 +25,94 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+type FetchFilterRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Digest        []byte                 `protobuf:"bytes,1,opt,name=digest,proto3" json:"digest,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FetchFilterRequest) Reset() {
+	*x = FetchFilterRequest{}
+	mi := &file_protocol_rpc_core_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FetchFilterRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FetchFilterRequest) ProtoMessage() {}
+
+func (x *FetchFilterRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_protocol_rpc_core_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FetchFilterRequest.ProtoReflect.Descriptor instead.
+func (*FetchFilterRequest) Descriptor() ([]byte, []int) {
+	return file_protocol_rpc_core_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *FetchFilterRequest) GetDigest() []byte {
+	if x != nil {
+		return x.Digest
+	}
+	return nil
+}
+
+type FilterChunk struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          []byte                 `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FilterChunk) Reset() {
+	*x = FilterChunk{}
+	mi := &file_protocol_rpc_core_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FilterChunk) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FilterChunk) ProtoMessage() {}
+
+func (x *FilterChunk) ProtoReflect() protoreflect.Message {
+	mi := &file_protocol_rpc_core_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FilterChunk.ProtoReflect.Descriptor instead.
+func (*FilterChunk) Descriptor() ([]byte, []int) {
+	return file_protocol_rpc_core_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *FilterChunk) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
 type AttachRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Types that are valid to be assigned to Frame:
@@ -38,7 +126,7 @@ type AttachRequest struct {
 
 func (x *AttachRequest) Reset() {
 	*x = AttachRequest{}
-	mi := &file_protocol_rpc_core_proto_msgTypes[0]
+	mi := &file_protocol_rpc_core_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -50,7 +138,7 @@ func (x *AttachRequest) String() string {
 func (*AttachRequest) ProtoMessage() {}
 
 func (x *AttachRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_rpc_core_proto_msgTypes[0]
+	mi := &file_protocol_rpc_core_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -63,7 +151,7 @@ func (x *AttachRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttachRequest.ProtoReflect.Descriptor instead.
 func (*AttachRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_rpc_core_proto_rawDescGZIP(), []int{0}
+	return file_protocol_rpc_core_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *AttachRequest) GetFrame() isAttachRequest_Frame {
@@ -122,7 +210,7 @@ type AttachResponse struct {
 
 func (x *AttachResponse) Reset() {
 	*x = AttachResponse{}
-	mi := &file_protocol_rpc_core_proto_msgTypes[1]
+	mi := &file_protocol_rpc_core_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -134,7 +222,7 @@ func (x *AttachResponse) String() string {
 func (*AttachResponse) ProtoMessage() {}
 
 func (x *AttachResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_rpc_core_proto_msgTypes[1]
+	mi := &file_protocol_rpc_core_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -147,7 +235,7 @@ func (x *AttachResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttachResponse.ProtoReflect.Descriptor instead.
 func (*AttachResponse) Descriptor() ([]byte, []int) {
-	return file_protocol_rpc_core_proto_rawDescGZIP(), []int{1}
+	return file_protocol_rpc_core_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *AttachResponse) GetFrame() isAttachResponse_Frame {
@@ -234,7 +322,7 @@ type Proposal struct {
 
 func (x *Proposal) Reset() {
 	*x = Proposal{}
-	mi := &file_protocol_rpc_core_proto_msgTypes[2]
+	mi := &file_protocol_rpc_core_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -246,7 +334,7 @@ func (x *Proposal) String() string {
 func (*Proposal) ProtoMessage() {}
 
 func (x *Proposal) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_rpc_core_proto_msgTypes[2]
+	mi := &file_protocol_rpc_core_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -259,7 +347,7 @@ func (x *Proposal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Proposal.ProtoReflect.Descriptor instead.
 func (*Proposal) Descriptor() ([]byte, []int) {
-	return file_protocol_rpc_core_proto_rawDescGZIP(), []int{2}
+	return file_protocol_rpc_core_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Proposal) GetShard() uint32 {
@@ -303,7 +391,7 @@ type ProposalResults struct {
 
 func (x *ProposalResults) Reset() {
 	*x = ProposalResults{}
-	mi := &file_protocol_rpc_core_proto_msgTypes[3]
+	mi := &file_protocol_rpc_core_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -315,7 +403,7 @@ func (x *ProposalResults) String() string {
 func (*ProposalResults) ProtoMessage() {}
 
 func (x *ProposalResults) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_rpc_core_proto_msgTypes[3]
+	mi := &file_protocol_rpc_core_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -328,7 +416,7 @@ func (x *ProposalResults) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProposalResults.ProtoReflect.Descriptor instead.
 func (*ProposalResults) Descriptor() ([]byte, []int) {
-	return file_protocol_rpc_core_proto_rawDescGZIP(), []int{3}
+	return file_protocol_rpc_core_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ProposalResults) GetShard() uint32 {
@@ -374,7 +462,7 @@ type LaneReset struct {
 
 func (x *LaneReset) Reset() {
 	*x = LaneReset{}
-	mi := &file_protocol_rpc_core_proto_msgTypes[4]
+	mi := &file_protocol_rpc_core_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -386,7 +474,7 @@ func (x *LaneReset) String() string {
 func (*LaneReset) ProtoMessage() {}
 
 func (x *LaneReset) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_rpc_core_proto_msgTypes[4]
+	mi := &file_protocol_rpc_core_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -399,7 +487,7 @@ func (x *LaneReset) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LaneReset.ProtoReflect.Descriptor instead.
 func (*LaneReset) Descriptor() ([]byte, []int) {
-	return file_protocol_rpc_core_proto_rawDescGZIP(), []int{4}
+	return file_protocol_rpc_core_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *LaneReset) GetShard() uint32 {
@@ -442,7 +530,7 @@ type Welcome struct {
 
 func (x *Welcome) Reset() {
 	*x = Welcome{}
-	mi := &file_protocol_rpc_core_proto_msgTypes[5]
+	mi := &file_protocol_rpc_core_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -454,7 +542,7 @@ func (x *Welcome) String() string {
 func (*Welcome) ProtoMessage() {}
 
 func (x *Welcome) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_rpc_core_proto_msgTypes[5]
+	mi := &file_protocol_rpc_core_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -467,7 +555,7 @@ func (x *Welcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Welcome.ProtoReflect.Descriptor instead.
 func (*Welcome) Descriptor() ([]byte, []int) {
-	return file_protocol_rpc_core_proto_rawDescGZIP(), []int{5}
+	return file_protocol_rpc_core_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Welcome) GetNode() string {
@@ -512,7 +600,7 @@ type FeedRequest struct {
 
 func (x *FeedRequest) Reset() {
 	*x = FeedRequest{}
-	mi := &file_protocol_rpc_core_proto_msgTypes[6]
+	mi := &file_protocol_rpc_core_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -524,7 +612,7 @@ func (x *FeedRequest) String() string {
 func (*FeedRequest) ProtoMessage() {}
 
 func (x *FeedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_rpc_core_proto_msgTypes[6]
+	mi := &file_protocol_rpc_core_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -537,7 +625,7 @@ func (x *FeedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FeedRequest.ProtoReflect.Descriptor instead.
 func (*FeedRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_rpc_core_proto_rawDescGZIP(), []int{6}
+	return file_protocol_rpc_core_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *FeedRequest) GetFrame() isFeedRequest_Frame {
@@ -605,7 +693,7 @@ type FeedHello struct {
 
 func (x *FeedHello) Reset() {
 	*x = FeedHello{}
-	mi := &file_protocol_rpc_core_proto_msgTypes[7]
+	mi := &file_protocol_rpc_core_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -617,7 +705,7 @@ func (x *FeedHello) String() string {
 func (*FeedHello) ProtoMessage() {}
 
 func (x *FeedHello) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_rpc_core_proto_msgTypes[7]
+	mi := &file_protocol_rpc_core_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -630,7 +718,7 @@ func (x *FeedHello) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FeedHello.ProtoReflect.Descriptor instead.
 func (*FeedHello) Descriptor() ([]byte, []int) {
-	return file_protocol_rpc_core_proto_rawDescGZIP(), []int{7}
+	return file_protocol_rpc_core_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *FeedHello) GetIncarnation() uint64 {
@@ -656,7 +744,7 @@ type Subscribe struct {
 
 func (x *Subscribe) Reset() {
 	*x = Subscribe{}
-	mi := &file_protocol_rpc_core_proto_msgTypes[8]
+	mi := &file_protocol_rpc_core_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -668,7 +756,7 @@ func (x *Subscribe) String() string {
 func (*Subscribe) ProtoMessage() {}
 
 func (x *Subscribe) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_rpc_core_proto_msgTypes[8]
+	mi := &file_protocol_rpc_core_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -681,7 +769,7 @@ func (x *Subscribe) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Subscribe.ProtoReflect.Descriptor instead.
 func (*Subscribe) Descriptor() ([]byte, []int) {
-	return file_protocol_rpc_core_proto_rawDescGZIP(), []int{8}
+	return file_protocol_rpc_core_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Subscribe) GetRoom() string {
@@ -721,7 +809,7 @@ type Unsubscribe struct {
 
 func (x *Unsubscribe) Reset() {
 	*x = Unsubscribe{}
-	mi := &file_protocol_rpc_core_proto_msgTypes[9]
+	mi := &file_protocol_rpc_core_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -733,7 +821,7 @@ func (x *Unsubscribe) String() string {
 func (*Unsubscribe) ProtoMessage() {}
 
 func (x *Unsubscribe) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_rpc_core_proto_msgTypes[9]
+	mi := &file_protocol_rpc_core_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -746,7 +834,7 @@ func (x *Unsubscribe) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Unsubscribe.ProtoReflect.Descriptor instead.
 func (*Unsubscribe) Descriptor() ([]byte, []int) {
-	return file_protocol_rpc_core_proto_rawDescGZIP(), []int{9}
+	return file_protocol_rpc_core_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Unsubscribe) GetRoom() string {
@@ -772,7 +860,7 @@ type FeedResponse struct {
 
 func (x *FeedResponse) Reset() {
 	*x = FeedResponse{}
-	mi := &file_protocol_rpc_core_proto_msgTypes[10]
+	mi := &file_protocol_rpc_core_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -784,7 +872,7 @@ func (x *FeedResponse) String() string {
 func (*FeedResponse) ProtoMessage() {}
 
 func (x *FeedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_rpc_core_proto_msgTypes[10]
+	mi := &file_protocol_rpc_core_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -797,7 +885,7 @@ func (x *FeedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FeedResponse.ProtoReflect.Descriptor instead.
 func (*FeedResponse) Descriptor() ([]byte, []int) {
-	return file_protocol_rpc_core_proto_rawDescGZIP(), []int{10}
+	return file_protocol_rpc_core_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *FeedResponse) GetFrame() isFeedResponse_Frame {
@@ -895,14 +983,15 @@ type Subscribed struct {
 	Members       uint64                 `protobuf:"varint,5,opt,name=members,proto3" json:"members,omitempty"`
 	Policy        *Policy                `protobuf:"bytes,6,opt,name=policy,proto3" json:"policy,omitempty"` // effective, defaults filled in
 	Survive       string                 `protobuf:"bytes,7,opt,name=survive,proto3" json:"survive,omitempty"`
-	Start         uint64                 `protobuf:"varint,8,opt,name=start,proto3" json:"start,omitempty"` // the feed's first block begins after this seq
+	Start         uint64                 `protobuf:"varint,8,opt,name=start,proto3" json:"start,omitempty"`          // the feed's first block begins after this seq
+	Moderation    *Moderation            `protobuf:"bytes,9,opt,name=moderation,proto3" json:"moderation,omitempty"` // all of it; unset: none
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Subscribed) Reset() {
 	*x = Subscribed{}
-	mi := &file_protocol_rpc_core_proto_msgTypes[11]
+	mi := &file_protocol_rpc_core_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -914,7 +1003,7 @@ func (x *Subscribed) String() string {
 func (*Subscribed) ProtoMessage() {}
 
 func (x *Subscribed) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_rpc_core_proto_msgTypes[11]
+	mi := &file_protocol_rpc_core_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -927,7 +1016,7 @@ func (x *Subscribed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Subscribed.ProtoReflect.Descriptor instead.
 func (*Subscribed) Descriptor() ([]byte, []int) {
-	return file_protocol_rpc_core_proto_rawDescGZIP(), []int{11}
+	return file_protocol_rpc_core_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Subscribed) GetRoom() string {
@@ -986,6 +1075,13 @@ func (x *Subscribed) GetStart() uint64 {
 	return 0
 }
 
+func (x *Subscribed) GetModeration() *Moderation {
+	if x != nil {
+		return x.Moderation
+	}
+	return nil
+}
+
 // Block is consecutive messages as they lie in the log: records is
 // field 15 of barrage.v1.Batch, repeated, ready to be sent to clients.
 type Block struct {
@@ -1002,7 +1098,7 @@ type Block struct {
 
 func (x *Block) Reset() {
 	*x = Block{}
-	mi := &file_protocol_rpc_core_proto_msgTypes[12]
+	mi := &file_protocol_rpc_core_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1014,7 +1110,7 @@ func (x *Block) String() string {
 func (*Block) ProtoMessage() {}
 
 func (x *Block) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_rpc_core_proto_msgTypes[12]
+	mi := &file_protocol_rpc_core_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1027,7 +1123,7 @@ func (x *Block) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Block.ProtoReflect.Descriptor instead.
 func (*Block) Descriptor() ([]byte, []int) {
-	return file_protocol_rpc_core_proto_rawDescGZIP(), []int{12}
+	return file_protocol_rpc_core_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Block) GetRoom() string {
@@ -1085,7 +1181,7 @@ type FeedGap struct {
 
 func (x *FeedGap) Reset() {
 	*x = FeedGap{}
-	mi := &file_protocol_rpc_core_proto_msgTypes[13]
+	mi := &file_protocol_rpc_core_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1097,7 +1193,7 @@ func (x *FeedGap) String() string {
 func (*FeedGap) ProtoMessage() {}
 
 func (x *FeedGap) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_rpc_core_proto_msgTypes[13]
+	mi := &file_protocol_rpc_core_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1110,7 +1206,7 @@ func (x *FeedGap) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FeedGap.ProtoReflect.Descriptor instead.
 func (*FeedGap) Descriptor() ([]byte, []int) {
-	return file_protocol_rpc_core_proto_rawDescGZIP(), []int{13}
+	return file_protocol_rpc_core_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *FeedGap) GetRoom() string {
@@ -1159,13 +1255,14 @@ type RoomUpdate struct {
 	Left          []*UserPresence        `protobuf:"bytes,5,rep,name=left,proto3" json:"left,omitempty"`
 	Policy        *Policy                `protobuf:"bytes,6,opt,name=policy,proto3" json:"policy,omitempty"` // set when it changed
 	Survive       string                 `protobuf:"bytes,7,opt,name=survive,proto3" json:"survive,omitempty"`
+	Moderation    *Moderation            `protobuf:"bytes,8,opt,name=moderation,proto3" json:"moderation,omitempty"` // all of it, set when it changed
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RoomUpdate) Reset() {
 	*x = RoomUpdate{}
-	mi := &file_protocol_rpc_core_proto_msgTypes[14]
+	mi := &file_protocol_rpc_core_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1177,7 +1274,7 @@ func (x *RoomUpdate) String() string {
 func (*RoomUpdate) ProtoMessage() {}
 
 func (x *RoomUpdate) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_rpc_core_proto_msgTypes[14]
+	mi := &file_protocol_rpc_core_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1190,7 +1287,7 @@ func (x *RoomUpdate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoomUpdate.ProtoReflect.Descriptor instead.
 func (*RoomUpdate) Descriptor() ([]byte, []int) {
-	return file_protocol_rpc_core_proto_rawDescGZIP(), []int{14}
+	return file_protocol_rpc_core_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *RoomUpdate) GetRoom() string {
@@ -1242,6 +1339,13 @@ func (x *RoomUpdate) GetSurvive() string {
 	return ""
 }
 
+func (x *RoomUpdate) GetModeration() *Moderation {
+	if x != nil {
+		return x.Moderation
+	}
+	return nil
+}
+
 type RoomGone struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Room          string                 `protobuf:"bytes,1,opt,name=room,proto3" json:"room,omitempty"`
@@ -1252,7 +1356,7 @@ type RoomGone struct {
 
 func (x *RoomGone) Reset() {
 	*x = RoomGone{}
-	mi := &file_protocol_rpc_core_proto_msgTypes[15]
+	mi := &file_protocol_rpc_core_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1264,7 +1368,7 @@ func (x *RoomGone) String() string {
 func (*RoomGone) ProtoMessage() {}
 
 func (x *RoomGone) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_rpc_core_proto_msgTypes[15]
+	mi := &file_protocol_rpc_core_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1277,7 +1381,7 @@ func (x *RoomGone) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoomGone.ProtoReflect.Descriptor instead.
 func (*RoomGone) Descriptor() ([]byte, []int) {
-	return file_protocol_rpc_core_proto_rawDescGZIP(), []int{15}
+	return file_protocol_rpc_core_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *RoomGone) GetRoom() string {
@@ -1302,13 +1406,15 @@ type HistoryRequest struct {
 	Limit         uint32                 `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"`
 	Reverse       bool                   `protobuf:"varint,5,opt,name=reverse,proto3" json:"reverse,omitempty"`
 	MaxBytes      uint32                 `protobuf:"varint,6,opt,name=max_bytes,json=maxBytes,proto3" json:"max_bytes,omitempty"`
+	User          string                 `protobuf:"bytes,7,opt,name=user,proto3" json:"user,omitempty"`  // who wants to read; refused when banned. Empty: nobody in particular
+	Rank          uint32                 `protobuf:"varint,8,opt,name=rank,proto3" json:"rank,omitempty"` // of user
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *HistoryRequest) Reset() {
 	*x = HistoryRequest{}
-	mi := &file_protocol_rpc_core_proto_msgTypes[16]
+	mi := &file_protocol_rpc_core_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1320,7 +1426,7 @@ func (x *HistoryRequest) String() string {
 func (*HistoryRequest) ProtoMessage() {}
 
 func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_rpc_core_proto_msgTypes[16]
+	mi := &file_protocol_rpc_core_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1333,7 +1439,7 @@ func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryRequest.ProtoReflect.Descriptor instead.
 func (*HistoryRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_rpc_core_proto_rawDescGZIP(), []int{16}
+	return file_protocol_rpc_core_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *HistoryRequest) GetRoom() string {
@@ -1378,6 +1484,20 @@ func (x *HistoryRequest) GetMaxBytes() uint32 {
 	return 0
 }
 
+func (x *HistoryRequest) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *HistoryRequest) GetRank() uint32 {
+	if x != nil {
+		return x.Rank
+	}
+	return 0
+}
+
 type HistoryPage struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Code          uint32                 `protobuf:"varint,1,opt,name=code,proto3" json:"code,omitempty"` // 0, or not_found, trimmed, future, epoch_changed, corrupt
@@ -1395,7 +1515,7 @@ type HistoryPage struct {
 
 func (x *HistoryPage) Reset() {
 	*x = HistoryPage{}
-	mi := &file_protocol_rpc_core_proto_msgTypes[17]
+	mi := &file_protocol_rpc_core_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1407,7 +1527,7 @@ func (x *HistoryPage) String() string {
 func (*HistoryPage) ProtoMessage() {}
 
 func (x *HistoryPage) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_rpc_core_proto_msgTypes[17]
+	mi := &file_protocol_rpc_core_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1420,7 +1540,7 @@ func (x *HistoryPage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryPage.ProtoReflect.Descriptor instead.
 func (*HistoryPage) Descriptor() ([]byte, []int) {
-	return file_protocol_rpc_core_proto_rawDescGZIP(), []int{17}
+	return file_protocol_rpc_core_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *HistoryPage) GetCode() uint32 {
@@ -1491,13 +1611,15 @@ type MembersRequest struct {
 	Room          string                 `protobuf:"bytes,1,opt,name=room,proto3" json:"room,omitempty"`
 	Cursor        string                 `protobuf:"bytes,2,opt,name=cursor,proto3" json:"cursor,omitempty"`
 	Limit         uint32                 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`
+	User          string                 `protobuf:"bytes,4,opt,name=user,proto3" json:"user,omitempty"` // who wants to read; refused when banned
+	Rank          uint32                 `protobuf:"varint,5,opt,name=rank,proto3" json:"rank,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *MembersRequest) Reset() {
 	*x = MembersRequest{}
-	mi := &file_protocol_rpc_core_proto_msgTypes[18]
+	mi := &file_protocol_rpc_core_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1509,7 +1631,7 @@ func (x *MembersRequest) String() string {
 func (*MembersRequest) ProtoMessage() {}
 
 func (x *MembersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_rpc_core_proto_msgTypes[18]
+	mi := &file_protocol_rpc_core_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1522,7 +1644,7 @@ func (x *MembersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MembersRequest.ProtoReflect.Descriptor instead.
 func (*MembersRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_rpc_core_proto_rawDescGZIP(), []int{18}
+	return file_protocol_rpc_core_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *MembersRequest) GetRoom() string {
@@ -1546,6 +1668,20 @@ func (x *MembersRequest) GetLimit() uint32 {
 	return 0
 }
 
+func (x *MembersRequest) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *MembersRequest) GetRank() uint32 {
+	if x != nil {
+		return x.Rank
+	}
+	return 0
+}
+
 type MembersResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Code          uint32                 `protobuf:"varint,1,opt,name=code,proto3" json:"code,omitempty"`
@@ -1560,7 +1696,7 @@ type MembersResponse struct {
 
 func (x *MembersResponse) Reset() {
 	*x = MembersResponse{}
-	mi := &file_protocol_rpc_core_proto_msgTypes[19]
+	mi := &file_protocol_rpc_core_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1572,7 +1708,7 @@ func (x *MembersResponse) String() string {
 func (*MembersResponse) ProtoMessage() {}
 
 func (x *MembersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_rpc_core_proto_msgTypes[19]
+	mi := &file_protocol_rpc_core_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1585,7 +1721,7 @@ func (x *MembersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MembersResponse.ProtoReflect.Descriptor instead.
 func (*MembersResponse) Descriptor() ([]byte, []int) {
-	return file_protocol_rpc_core_proto_rawDescGZIP(), []int{19}
+	return file_protocol_rpc_core_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *MembersResponse) GetCode() uint32 {
@@ -1639,7 +1775,7 @@ type HeadRequest struct {
 
 func (x *HeadRequest) Reset() {
 	*x = HeadRequest{}
-	mi := &file_protocol_rpc_core_proto_msgTypes[20]
+	mi := &file_protocol_rpc_core_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1651,7 +1787,7 @@ func (x *HeadRequest) String() string {
 func (*HeadRequest) ProtoMessage() {}
 
 func (x *HeadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_rpc_core_proto_msgTypes[20]
+	mi := &file_protocol_rpc_core_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1664,7 +1800,7 @@ func (x *HeadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeadRequest.ProtoReflect.Descriptor instead.
 func (*HeadRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_rpc_core_proto_rawDescGZIP(), []int{20}
+	return file_protocol_rpc_core_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *HeadRequest) GetRoom() string {
@@ -1686,7 +1822,7 @@ type HeadResponse struct {
 
 func (x *HeadResponse) Reset() {
 	*x = HeadResponse{}
-	mi := &file_protocol_rpc_core_proto_msgTypes[21]
+	mi := &file_protocol_rpc_core_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1698,7 +1834,7 @@ func (x *HeadResponse) String() string {
 func (*HeadResponse) ProtoMessage() {}
 
 func (x *HeadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_rpc_core_proto_msgTypes[21]
+	mi := &file_protocol_rpc_core_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1711,7 +1847,7 @@ func (x *HeadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeadResponse.ProtoReflect.Descriptor instead.
 func (*HeadResponse) Descriptor() ([]byte, []int) {
-	return file_protocol_rpc_core_proto_rawDescGZIP(), []int{21}
+	return file_protocol_rpc_core_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *HeadResponse) GetCode() uint32 {
@@ -1752,7 +1888,7 @@ type RelayRequest struct {
 
 func (x *RelayRequest) Reset() {
 	*x = RelayRequest{}
-	mi := &file_protocol_rpc_core_proto_msgTypes[22]
+	mi := &file_protocol_rpc_core_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1764,7 +1900,7 @@ func (x *RelayRequest) String() string {
 func (*RelayRequest) ProtoMessage() {}
 
 func (x *RelayRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_rpc_core_proto_msgTypes[22]
+	mi := &file_protocol_rpc_core_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1777,7 +1913,7 @@ func (x *RelayRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RelayRequest.ProtoReflect.Descriptor instead.
 func (*RelayRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_rpc_core_proto_rawDescGZIP(), []int{22}
+	return file_protocol_rpc_core_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *RelayRequest) GetEdge() uint64 {
@@ -1808,7 +1944,7 @@ type RelayResponse struct {
 
 func (x *RelayResponse) Reset() {
 	*x = RelayResponse{}
-	mi := &file_protocol_rpc_core_proto_msgTypes[23]
+	mi := &file_protocol_rpc_core_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1820,7 +1956,7 @@ func (x *RelayResponse) String() string {
 func (*RelayResponse) ProtoMessage() {}
 
 func (x *RelayResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_rpc_core_proto_msgTypes[23]
+	mi := &file_protocol_rpc_core_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1833,7 +1969,7 @@ func (x *RelayResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RelayResponse.ProtoReflect.Descriptor instead.
 func (*RelayResponse) Descriptor() ([]byte, []int) {
-	return file_protocol_rpc_core_proto_rawDescGZIP(), []int{23}
+	return file_protocol_rpc_core_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *RelayResponse) GetEdge() uint64 {
@@ -1893,7 +2029,7 @@ type JoinRequest struct {
 
 func (x *JoinRequest) Reset() {
 	*x = JoinRequest{}
-	mi := &file_protocol_rpc_core_proto_msgTypes[24]
+	mi := &file_protocol_rpc_core_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1905,7 +2041,7 @@ func (x *JoinRequest) String() string {
 func (*JoinRequest) ProtoMessage() {}
 
 func (x *JoinRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_rpc_core_proto_msgTypes[24]
+	mi := &file_protocol_rpc_core_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1918,7 +2054,7 @@ func (x *JoinRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinRequest.ProtoReflect.Descriptor instead.
 func (*JoinRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_rpc_core_proto_rawDescGZIP(), []int{24}
+	return file_protocol_rpc_core_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *JoinRequest) GetNode() *Node {
@@ -1940,7 +2076,7 @@ type JoinResponse struct {
 
 func (x *JoinResponse) Reset() {
 	*x = JoinResponse{}
-	mi := &file_protocol_rpc_core_proto_msgTypes[25]
+	mi := &file_protocol_rpc_core_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1952,7 +2088,7 @@ func (x *JoinResponse) String() string {
 func (*JoinResponse) ProtoMessage() {}
 
 func (x *JoinResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_rpc_core_proto_msgTypes[25]
+	mi := &file_protocol_rpc_core_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1965,7 +2101,7 @@ func (x *JoinResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinResponse.ProtoReflect.Descriptor instead.
 func (*JoinResponse) Descriptor() ([]byte, []int) {
-	return file_protocol_rpc_core_proto_rawDescGZIP(), []int{25}
+	return file_protocol_rpc_core_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *JoinResponse) GetCode() uint32 {
@@ -1996,6 +2132,140 @@ func (x *JoinResponse) GetState() *ControlState {
 	return nil
 }
 
+type ModerateResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Result        *Result                `protobuf:"bytes,1,opt,name=result,proto3" json:"result,omitempty"`
+	Message       string                 `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ModerateResponse) Reset() {
+	*x = ModerateResponse{}
+	mi := &file_protocol_rpc_core_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ModerateResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ModerateResponse) ProtoMessage() {}
+
+func (x *ModerateResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_protocol_rpc_core_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ModerateResponse.ProtoReflect.Descriptor instead.
+func (*ModerateResponse) Descriptor() ([]byte, []int) {
+	return file_protocol_rpc_core_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *ModerateResponse) GetResult() *Result {
+	if x != nil {
+		return x.Result
+	}
+	return nil
+}
+
+func (x *ModerateResponse) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+type PushFilterRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to Frame:
+	//
+	//	*PushFilterRequest_Put
+	//	*PushFilterRequest_Data
+	Frame         isPushFilterRequest_Frame `protobuf_oneof:"frame"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PushFilterRequest) Reset() {
+	*x = PushFilterRequest{}
+	mi := &file_protocol_rpc_core_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PushFilterRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PushFilterRequest) ProtoMessage() {}
+
+func (x *PushFilterRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_protocol_rpc_core_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PushFilterRequest.ProtoReflect.Descriptor instead.
+func (*PushFilterRequest) Descriptor() ([]byte, []int) {
+	return file_protocol_rpc_core_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *PushFilterRequest) GetFrame() isPushFilterRequest_Frame {
+	if x != nil {
+		return x.Frame
+	}
+	return nil
+}
+
+func (x *PushFilterRequest) GetPut() *PutFilter {
+	if x != nil {
+		if x, ok := x.Frame.(*PushFilterRequest_Put); ok {
+			return x.Put
+		}
+	}
+	return nil
+}
+
+func (x *PushFilterRequest) GetData() []byte {
+	if x != nil {
+		if x, ok := x.Frame.(*PushFilterRequest_Data); ok {
+			return x.Data
+		}
+	}
+	return nil
+}
+
+type isPushFilterRequest_Frame interface {
+	isPushFilterRequest_Frame()
+}
+
+type PushFilterRequest_Put struct {
+	Put *PutFilter `protobuf:"bytes,1,opt,name=put,proto3,oneof"` // first
+}
+
+type PushFilterRequest_Data struct {
+	Data []byte `protobuf:"bytes,2,opt,name=data,proto3,oneof"` // the bundle, in order
+}
+
+func (*PushFilterRequest_Put) isPushFilterRequest_Frame() {}
+
+func (*PushFilterRequest_Data) isPushFilterRequest_Frame() {}
+
 type StatusRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -2004,7 +2274,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_protocol_rpc_core_proto_msgTypes[26]
+	mi := &file_protocol_rpc_core_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2016,7 +2286,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_rpc_core_proto_msgTypes[26]
+	mi := &file_protocol_rpc_core_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2029,7 +2299,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_rpc_core_proto_rawDescGZIP(), []int{26}
+	return file_protocol_rpc_core_proto_rawDescGZIP(), []int{30}
 }
 
 type ShardStatus struct {
@@ -2052,7 +2322,7 @@ type ShardStatus struct {
 
 func (x *ShardStatus) Reset() {
 	*x = ShardStatus{}
-	mi := &file_protocol_rpc_core_proto_msgTypes[27]
+	mi := &file_protocol_rpc_core_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2064,7 +2334,7 @@ func (x *ShardStatus) String() string {
 func (*ShardStatus) ProtoMessage() {}
 
 func (x *ShardStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_rpc_core_proto_msgTypes[27]
+	mi := &file_protocol_rpc_core_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2077,7 +2347,7 @@ func (x *ShardStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShardStatus.ProtoReflect.Descriptor instead.
 func (*ShardStatus) Descriptor() ([]byte, []int) {
-	return file_protocol_rpc_core_proto_rawDescGZIP(), []int{27}
+	return file_protocol_rpc_core_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ShardStatus) GetShard() uint32 {
@@ -2180,7 +2450,7 @@ type NodeStatus struct {
 
 func (x *NodeStatus) Reset() {
 	*x = NodeStatus{}
-	mi := &file_protocol_rpc_core_proto_msgTypes[28]
+	mi := &file_protocol_rpc_core_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2192,7 +2462,7 @@ func (x *NodeStatus) String() string {
 func (*NodeStatus) ProtoMessage() {}
 
 func (x *NodeStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_rpc_core_proto_msgTypes[28]
+	mi := &file_protocol_rpc_core_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2205,7 +2475,7 @@ func (x *NodeStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeStatus.ProtoReflect.Descriptor instead.
 func (*NodeStatus) Descriptor() ([]byte, []int) {
-	return file_protocol_rpc_core_proto_rawDescGZIP(), []int{28}
+	return file_protocol_rpc_core_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *NodeStatus) GetNode() *Node {
@@ -2275,7 +2545,7 @@ type ClusterStatusResponse struct {
 
 func (x *ClusterStatusResponse) Reset() {
 	*x = ClusterStatusResponse{}
-	mi := &file_protocol_rpc_core_proto_msgTypes[29]
+	mi := &file_protocol_rpc_core_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2287,7 +2557,7 @@ func (x *ClusterStatusResponse) String() string {
 func (*ClusterStatusResponse) ProtoMessage() {}
 
 func (x *ClusterStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_rpc_core_proto_msgTypes[29]
+	mi := &file_protocol_rpc_core_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2300,7 +2570,7 @@ func (x *ClusterStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterStatusResponse.ProtoReflect.Descriptor instead.
 func (*ClusterStatusResponse) Descriptor() ([]byte, []int) {
-	return file_protocol_rpc_core_proto_rawDescGZIP(), []int{29}
+	return file_protocol_rpc_core_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ClusterStatusResponse) GetState() *ControlState {
@@ -2334,7 +2604,7 @@ type TransferLeaderRequest struct {
 
 func (x *TransferLeaderRequest) Reset() {
 	*x = TransferLeaderRequest{}
-	mi := &file_protocol_rpc_core_proto_msgTypes[30]
+	mi := &file_protocol_rpc_core_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2346,7 +2616,7 @@ func (x *TransferLeaderRequest) String() string {
 func (*TransferLeaderRequest) ProtoMessage() {}
 
 func (x *TransferLeaderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_rpc_core_proto_msgTypes[30]
+	mi := &file_protocol_rpc_core_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2359,7 +2629,7 @@ func (x *TransferLeaderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeaderRequest.ProtoReflect.Descriptor instead.
 func (*TransferLeaderRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_rpc_core_proto_rawDescGZIP(), []int{30}
+	return file_protocol_rpc_core_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *TransferLeaderRequest) GetShard() uint32 {
@@ -2387,7 +2657,7 @@ type ListRoomsRequest struct {
 
 func (x *ListRoomsRequest) Reset() {
 	*x = ListRoomsRequest{}
-	mi := &file_protocol_rpc_core_proto_msgTypes[31]
+	mi := &file_protocol_rpc_core_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2399,7 +2669,7 @@ func (x *ListRoomsRequest) String() string {
 func (*ListRoomsRequest) ProtoMessage() {}
 
 func (x *ListRoomsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_rpc_core_proto_msgTypes[31]
+	mi := &file_protocol_rpc_core_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2412,7 +2682,7 @@ func (x *ListRoomsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRoomsRequest.ProtoReflect.Descriptor instead.
 func (*ListRoomsRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_rpc_core_proto_rawDescGZIP(), []int{31}
+	return file_protocol_rpc_core_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ListRoomsRequest) GetPattern() string {
@@ -2459,7 +2729,7 @@ type RoomDetail struct {
 
 func (x *RoomDetail) Reset() {
 	*x = RoomDetail{}
-	mi := &file_protocol_rpc_core_proto_msgTypes[32]
+	mi := &file_protocol_rpc_core_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2471,7 +2741,7 @@ func (x *RoomDetail) String() string {
 func (*RoomDetail) ProtoMessage() {}
 
 func (x *RoomDetail) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_rpc_core_proto_msgTypes[32]
+	mi := &file_protocol_rpc_core_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2484,7 +2754,7 @@ func (x *RoomDetail) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoomDetail.ProtoReflect.Descriptor instead.
 func (*RoomDetail) Descriptor() ([]byte, []int) {
-	return file_protocol_rpc_core_proto_rawDescGZIP(), []int{32}
+	return file_protocol_rpc_core_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *RoomDetail) GetCode() uint32 {
@@ -2602,7 +2872,7 @@ type ListRoomsResponse struct {
 
 func (x *ListRoomsResponse) Reset() {
 	*x = ListRoomsResponse{}
-	mi := &file_protocol_rpc_core_proto_msgTypes[33]
+	mi := &file_protocol_rpc_core_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2614,7 +2884,7 @@ func (x *ListRoomsResponse) String() string {
 func (*ListRoomsResponse) ProtoMessage() {}
 
 func (x *ListRoomsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_rpc_core_proto_msgTypes[33]
+	mi := &file_protocol_rpc_core_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2627,7 +2897,7 @@ func (x *ListRoomsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRoomsResponse.ProtoReflect.Descriptor instead.
 func (*ListRoomsResponse) Descriptor() ([]byte, []int) {
-	return file_protocol_rpc_core_proto_rawDescGZIP(), []int{33}
+	return file_protocol_rpc_core_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ListRoomsResponse) GetRooms() []*RoomDetail {
@@ -2648,13 +2918,14 @@ type AuditRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	After         uint64                 `protobuf:"varint,1,opt,name=after,proto3" json:"after,omitempty"`
 	Limit         uint32                 `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`
+	Shard         uint32                 `protobuf:"varint,3,opt,name=shard,proto3" json:"shard,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AuditRequest) Reset() {
 	*x = AuditRequest{}
-	mi := &file_protocol_rpc_core_proto_msgTypes[34]
+	mi := &file_protocol_rpc_core_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2666,7 +2937,7 @@ func (x *AuditRequest) String() string {
 func (*AuditRequest) ProtoMessage() {}
 
 func (x *AuditRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_rpc_core_proto_msgTypes[34]
+	mi := &file_protocol_rpc_core_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2679,7 +2950,7 @@ func (x *AuditRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditRequest.ProtoReflect.Descriptor instead.
 func (*AuditRequest) Descriptor() ([]byte, []int) {
-	return file_protocol_rpc_core_proto_rawDescGZIP(), []int{34}
+	return file_protocol_rpc_core_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *AuditRequest) GetAfter() uint64 {
@@ -2696,6 +2967,13 @@ func (x *AuditRequest) GetLimit() uint32 {
 	return 0
 }
 
+func (x *AuditRequest) GetShard() uint32 {
+	if x != nil {
+		return x.Shard
+	}
+	return 0
+}
+
 type AuditResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Records       []*AuditRecord         `protobuf:"bytes,1,rep,name=records,proto3" json:"records,omitempty"`
@@ -2705,7 +2983,7 @@ type AuditResponse struct {
 
 func (x *AuditResponse) Reset() {
 	*x = AuditResponse{}
-	mi := &file_protocol_rpc_core_proto_msgTypes[35]
+	mi := &file_protocol_rpc_core_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2717,7 +2995,7 @@ func (x *AuditResponse) String() string {
 func (*AuditResponse) ProtoMessage() {}
 
 func (x *AuditResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_rpc_core_proto_msgTypes[35]
+	mi := &file_protocol_rpc_core_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2730,7 +3008,7 @@ func (x *AuditResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditResponse.ProtoReflect.Descriptor instead.
 func (*AuditResponse) Descriptor() ([]byte, []int) {
-	return file_protocol_rpc_core_proto_rawDescGZIP(), []int{35}
+	return file_protocol_rpc_core_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *AuditResponse) GetRecords() []*AuditRecord {
@@ -2744,7 +3022,11 @@ var File_protocol_rpc_core_proto protoreflect.FileDescriptor
 
 const file_protocol_rpc_core_proto_rawDesc = "" +
 	"\n" +
-	"\x17protocol/rpc/core.proto\x12\x0ebarrage.rpc.v1\x1a\x1aprotocol/rpc/command.proto\x1a\x1aprotocol/rpc/control.proto\"~\n" +
+	"\x17protocol/rpc/core.proto\x12\x0ebarrage.rpc.v1\x1a\x1aprotocol/rpc/command.proto\x1a\x1aprotocol/rpc/control.proto\",\n" +
+	"\x12FetchFilterRequest\x12\x16\n" +
+	"\x06digest\x18\x01 \x01(\fR\x06digest\"!\n" +
+	"\vFilterChunk\x12\x12\n" +
+	"\x04data\x18\x01 \x01(\fR\x04data\"~\n" +
 	"\rAttachRequest\x12,\n" +
 	"\x05hello\x18\x01 \x01(\v2\x14.barrage.rpc.v1.EdgeH\x00R\x05hello\x126\n" +
 	"\bproposal\x18\x02 \x01(\v2\x18.barrage.rpc.v1.ProposalH\x00R\bproposalB\a\n" +
@@ -2803,7 +3085,7 @@ const file_protocol_rpc_core_proto_rawDesc = "" +
 	"\x03gap\x18\x03 \x01(\v2\x17.barrage.rpc.v1.FeedGapH\x00R\x03gap\x124\n" +
 	"\x06update\x18\x04 \x01(\v2\x1a.barrage.rpc.v1.RoomUpdateH\x00R\x06update\x12.\n" +
 	"\x04gone\x18\x05 \x01(\v2\x18.barrage.rpc.v1.RoomGoneH\x00R\x04goneB\a\n" +
-	"\x05frame\"\xda\x01\n" +
+	"\x05frame\"\x96\x02\n" +
 	"\n" +
 	"Subscribed\x12\x12\n" +
 	"\x04room\x18\x01 \x01(\tR\x04room\x12\x14\n" +
@@ -2813,7 +3095,10 @@ const file_protocol_rpc_core_proto_rawDesc = "" +
 	"\amembers\x18\x05 \x01(\x04R\amembers\x12.\n" +
 	"\x06policy\x18\x06 \x01(\v2\x16.barrage.rpc.v1.PolicyR\x06policy\x12\x18\n" +
 	"\asurvive\x18\a \x01(\tR\asurvive\x12\x14\n" +
-	"\x05start\x18\b \x01(\x04R\x05start\"\x89\x01\n" +
+	"\x05start\x18\b \x01(\x04R\x05start\x12:\n" +
+	"\n" +
+	"moderation\x18\t \x01(\v2\x1a.barrage.rpc.v1.ModerationR\n" +
+	"moderation\"\x89\x01\n" +
 	"\x05Block\x12\x12\n" +
 	"\x04room\x18\x01 \x01(\tR\x04room\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x14\n" +
@@ -2826,7 +3111,7 @@ const file_protocol_rpc_core_proto_rawDesc = "" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x14\n" +
 	"\x05first\x18\x03 \x01(\x04R\x05first\x12\x12\n" +
 	"\x04last\x18\x04 \x01(\x04R\x04last\x12\x16\n" +
-	"\x06reason\x18\x05 \x01(\tR\x06reason\"\x82\x02\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\"\xbe\x02\n" +
 	"\n" +
 	"RoomUpdate\x12\x12\n" +
 	"\x04room\x18\x01 \x01(\tR\x04room\x12\x14\n" +
@@ -2835,17 +3120,22 @@ const file_protocol_rpc_core_proto_rawDesc = "" +
 	"\x06joined\x18\x04 \x03(\v2\x1c.barrage.rpc.v1.UserPresenceR\x06joined\x120\n" +
 	"\x04left\x18\x05 \x03(\v2\x1c.barrage.rpc.v1.UserPresenceR\x04left\x12.\n" +
 	"\x06policy\x18\x06 \x01(\v2\x16.barrage.rpc.v1.PolicyR\x06policy\x12\x18\n" +
-	"\asurvive\x18\a \x01(\tR\asurvive\"4\n" +
+	"\asurvive\x18\a \x01(\tR\asurvive\x12:\n" +
+	"\n" +
+	"moderation\x18\b \x01(\v2\x1a.barrage.rpc.v1.ModerationR\n" +
+	"moderation\"4\n" +
 	"\bRoomGone\x12\x12\n" +
 	"\x04room\x18\x01 \x01(\tR\x04room\x12\x14\n" +
-	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\"\x9b\x01\n" +
+	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\"\xc3\x01\n" +
 	"\x0eHistoryRequest\x12\x12\n" +
 	"\x04room\x18\x01 \x01(\tR\x04room\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x12\n" +
 	"\x04from\x18\x03 \x01(\x04R\x04from\x12\x14\n" +
 	"\x05limit\x18\x04 \x01(\rR\x05limit\x12\x18\n" +
 	"\areverse\x18\x05 \x01(\bR\areverse\x12\x1b\n" +
-	"\tmax_bytes\x18\x06 \x01(\rR\bmaxBytes\"\xcd\x01\n" +
+	"\tmax_bytes\x18\x06 \x01(\rR\bmaxBytes\x12\x12\n" +
+	"\x04user\x18\a \x01(\tR\x04user\x12\x12\n" +
+	"\x04rank\x18\b \x01(\rR\x04rank\"\xcd\x01\n" +
 	"\vHistoryPage\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\rR\x04code\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x14\n" +
@@ -2855,11 +3145,13 @@ const file_protocol_rpc_core_proto_rawDesc = "" +
 	"\x05count\x18\x06 \x01(\rR\x05count\x12\x18\n" +
 	"\arecords\x18\a \x01(\fR\arecords\x12\x10\n" +
 	"\x03crc\x18\b \x01(\aR\x03crc\x12\x12\n" +
-	"\x04more\x18\t \x01(\bR\x04more\"R\n" +
+	"\x04more\x18\t \x01(\bR\x04more\"z\n" +
 	"\x0eMembersRequest\x12\x12\n" +
 	"\x04room\x18\x01 \x01(\tR\x04room\x12\x16\n" +
 	"\x06cursor\x18\x02 \x01(\tR\x06cursor\x12\x14\n" +
-	"\x05limit\x18\x03 \x01(\rR\x05limit\"\xbe\x01\n" +
+	"\x05limit\x18\x03 \x01(\rR\x05limit\x12\x12\n" +
+	"\x04user\x18\x04 \x01(\tR\x04user\x12\x12\n" +
+	"\x04rank\x18\x05 \x01(\rR\x04rank\"\xbe\x01\n" +
 	"\x0fMembersResponse\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\rR\x04code\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x122\n" +
@@ -2889,7 +3181,14 @@ const file_protocol_rpc_core_proto_rawDesc = "" +
 	"\x04code\x18\x01 \x01(\rR\x04code\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12\x16\n" +
 	"\x06leader\x18\x03 \x01(\tR\x06leader\x122\n" +
-	"\x05state\x18\x04 \x01(\v2\x1c.barrage.rpc.v1.ControlStateR\x05state\"\x0f\n" +
+	"\x05state\x18\x04 \x01(\v2\x1c.barrage.rpc.v1.ControlStateR\x05state\"\\\n" +
+	"\x10ModerateResponse\x12.\n" +
+	"\x06result\x18\x01 \x01(\v2\x16.barrage.rpc.v1.ResultR\x06result\x12\x18\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage\"a\n" +
+	"\x11PushFilterRequest\x12-\n" +
+	"\x03put\x18\x01 \x01(\v2\x19.barrage.rpc.v1.PutFilterH\x00R\x03put\x12\x14\n" +
+	"\x04data\x18\x02 \x01(\fH\x00R\x04dataB\a\n" +
+	"\x05frame\"\x0f\n" +
 	"\rStatusRequest\"\xd5\x02\n" +
 	"\vShardStatus\x12\x14\n" +
 	"\x05shard\x18\x01 \x01(\rR\x05shard\x12\x14\n" +
@@ -2949,24 +3248,27 @@ const file_protocol_rpc_core_proto_rawDesc = "" +
 	"\x10recovery_time_ms\x18\x0f \x01(\x04R\x0erecoveryTimeMs\"]\n" +
 	"\x11ListRoomsResponse\x120\n" +
 	"\x05rooms\x18\x01 \x03(\v2\x1a.barrage.rpc.v1.RoomDetailR\x05rooms\x12\x16\n" +
-	"\x06cursor\x18\x02 \x01(\tR\x06cursor\":\n" +
+	"\x06cursor\x18\x02 \x01(\tR\x06cursor\"P\n" +
 	"\fAuditRequest\x12\x14\n" +
 	"\x05after\x18\x01 \x01(\x04R\x05after\x12\x14\n" +
-	"\x05limit\x18\x02 \x01(\rR\x05limit\"F\n" +
+	"\x05limit\x18\x02 \x01(\rR\x05limit\x12\x14\n" +
+	"\x05shard\x18\x03 \x01(\rR\x05shard\"F\n" +
 	"\rAuditResponse\x125\n" +
-	"\arecords\x18\x01 \x03(\v2\x1b.barrage.rpc.v1.AuditRecordR\arecords2\xf9\x02\n" +
+	"\arecords\x18\x01 \x03(\v2\x1b.barrage.rpc.v1.AuditRecordR\arecords2\xcb\x03\n" +
 	"\x04Core\x12K\n" +
 	"\x06Attach\x12\x1d.barrage.rpc.v1.AttachRequest\x1a\x1e.barrage.rpc.v1.AttachResponse(\x010\x01\x12E\n" +
 	"\x04Feed\x12\x1b.barrage.rpc.v1.FeedRequest\x1a\x1c.barrage.rpc.v1.FeedResponse(\x010\x01\x12J\n" +
 	"\vReadHistory\x12\x1e.barrage.rpc.v1.HistoryRequest\x1a\x1b.barrage.rpc.v1.HistoryPage\x12N\n" +
 	"\vListMembers\x12\x1e.barrage.rpc.v1.MembersRequest\x1a\x1f.barrage.rpc.v1.MembersResponse\x12A\n" +
-	"\x04Head\x12\x1b.barrage.rpc.v1.HeadRequest\x1a\x1c.barrage.rpc.v1.HeadResponse2\xe5\x02\n" +
+	"\x04Head\x12\x1b.barrage.rpc.v1.HeadRequest\x1a\x1c.barrage.rpc.v1.HeadResponse\x12P\n" +
+	"\vFetchFilter\x12\".barrage.rpc.v1.FetchFilterRequest\x1a\x1b.barrage.rpc.v1.FilterChunk0\x012\xa7\x03\n" +
 	"\x04Peer\x12H\n" +
 	"\x05Relay\x12\x1c.barrage.rpc.v1.RelayRequest\x1a\x1d.barrage.rpc.v1.RelayResponse(\x010\x01\x12A\n" +
 	"\x04Head\x12\x1b.barrage.rpc.v1.HeadRequest\x1a\x1c.barrage.rpc.v1.HeadResponse\x12H\n" +
 	"\aPropose\x12\x1e.barrage.rpc.v1.ControlCommand\x1a\x1d.barrage.rpc.v1.ControlResult\x12A\n" +
 	"\x04Join\x12\x1b.barrage.rpc.v1.JoinRequest\x1a\x1c.barrage.rpc.v1.JoinResponse\x12C\n" +
-	"\x06Status\x12\x1d.barrage.rpc.v1.StatusRequest\x1a\x1a.barrage.rpc.v1.NodeStatus2\xd2\x06\n" +
+	"\x06Status\x12\x1d.barrage.rpc.v1.StatusRequest\x1a\x1a.barrage.rpc.v1.NodeStatus\x12@\n" +
+	"\fModerateRoom\x12\x18.barrage.rpc.v1.Moderate\x1a\x16.barrage.rpc.v1.Result2\x86\t\n" +
 	"\bOperator\x12U\n" +
 	"\rClusterStatus\x12\x1d.barrage.rpc.v1.StatusRequest\x1a%.barrage.rpc.v1.ClusterStatusResponse\x12D\n" +
 	"\aGetNode\x12\x1d.barrage.rpc.v1.StatusRequest\x1a\x1a.barrage.rpc.v1.NodeStatus\x12E\n" +
@@ -2978,7 +3280,13 @@ const file_protocol_rpc_core_proto_rawDesc = "" +
 	"\vRoomMembers\x12\x1e.barrage.rpc.v1.MembersRequest\x1a\x1f.barrage.rpc.v1.MembersResponse\x12F\n" +
 	"\vGetPolicies\x12\x1d.barrage.rpc.v1.StatusRequest\x1a\x18.barrage.rpc.v1.Policies\x12I\n" +
 	"\vSetPolicies\x12\x1b.barrage.rpc.v1.PutPolicies\x1a\x1d.barrage.rpc.v1.ControlResult\x12D\n" +
-	"\x05Audit\x12\x1c.barrage.rpc.v1.AuditRequest\x1a\x1d.barrage.rpc.v1.AuditResponseB,Z*github.com/barrage-im/barrage/protocol/rpcb\x06proto3"
+	"\x05Audit\x12\x1c.barrage.rpc.v1.AuditRequest\x1a\x1d.barrage.rpc.v1.AuditResponse\x12J\n" +
+	"\fModerateRoom\x12\x18.barrage.rpc.v1.Moderate\x1a .barrage.rpc.v1.ModerateResponse\x12I\n" +
+	"\x0eRoomModeration\x12\x1b.barrage.rpc.v1.HeadRequest\x1a\x1a.barrage.rpc.v1.Moderation\x12P\n" +
+	"\n" +
+	"PushFilter\x12!.barrage.rpc.v1.PushFilterRequest\x1a\x1d.barrage.rpc.v1.ControlResult(\x01\x12I\n" +
+	"\n" +
+	"DropFilter\x12\x1c.barrage.rpc.v1.RemoveFilter\x1a\x1d.barrage.rpc.v1.ControlResultB,Z*github.com/barrage-im/barrage/protocol/rpcb\x06proto3"
 
 var (
 	file_protocol_rpc_core_proto_rawDescOnce sync.Once
@@ -2992,138 +3300,162 @@ func file_protocol_rpc_core_proto_rawDescGZIP() []byte {
 	return file_protocol_rpc_core_proto_rawDescData
 }
 
-var file_protocol_rpc_core_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
+var file_protocol_rpc_core_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
 var file_protocol_rpc_core_proto_goTypes = []any{
-	(*AttachRequest)(nil),         // 0: barrage.rpc.v1.AttachRequest
-	(*AttachResponse)(nil),        // 1: barrage.rpc.v1.AttachResponse
-	(*Proposal)(nil),              // 2: barrage.rpc.v1.Proposal
-	(*ProposalResults)(nil),       // 3: barrage.rpc.v1.ProposalResults
-	(*LaneReset)(nil),             // 4: barrage.rpc.v1.LaneReset
-	(*Welcome)(nil),               // 5: barrage.rpc.v1.Welcome
-	(*FeedRequest)(nil),           // 6: barrage.rpc.v1.FeedRequest
-	(*FeedHello)(nil),             // 7: barrage.rpc.v1.FeedHello
-	(*Subscribe)(nil),             // 8: barrage.rpc.v1.Subscribe
-	(*Unsubscribe)(nil),           // 9: barrage.rpc.v1.Unsubscribe
-	(*FeedResponse)(nil),          // 10: barrage.rpc.v1.FeedResponse
-	(*Subscribed)(nil),            // 11: barrage.rpc.v1.Subscribed
-	(*Block)(nil),                 // 12: barrage.rpc.v1.Block
-	(*FeedGap)(nil),               // 13: barrage.rpc.v1.FeedGap
-	(*RoomUpdate)(nil),            // 14: barrage.rpc.v1.RoomUpdate
-	(*RoomGone)(nil),              // 15: barrage.rpc.v1.RoomGone
-	(*HistoryRequest)(nil),        // 16: barrage.rpc.v1.HistoryRequest
-	(*HistoryPage)(nil),           // 17: barrage.rpc.v1.HistoryPage
-	(*MembersRequest)(nil),        // 18: barrage.rpc.v1.MembersRequest
-	(*MembersResponse)(nil),       // 19: barrage.rpc.v1.MembersResponse
-	(*HeadRequest)(nil),           // 20: barrage.rpc.v1.HeadRequest
-	(*HeadResponse)(nil),          // 21: barrage.rpc.v1.HeadResponse
-	(*RelayRequest)(nil),          // 22: barrage.rpc.v1.RelayRequest
-	(*RelayResponse)(nil),         // 23: barrage.rpc.v1.RelayResponse
-	(*JoinRequest)(nil),           // 24: barrage.rpc.v1.JoinRequest
-	(*JoinResponse)(nil),          // 25: barrage.rpc.v1.JoinResponse
-	(*StatusRequest)(nil),         // 26: barrage.rpc.v1.StatusRequest
-	(*ShardStatus)(nil),           // 27: barrage.rpc.v1.ShardStatus
-	(*NodeStatus)(nil),            // 28: barrage.rpc.v1.NodeStatus
-	(*ClusterStatusResponse)(nil), // 29: barrage.rpc.v1.ClusterStatusResponse
-	(*TransferLeaderRequest)(nil), // 30: barrage.rpc.v1.TransferLeaderRequest
-	(*ListRoomsRequest)(nil),      // 31: barrage.rpc.v1.ListRoomsRequest
-	(*RoomDetail)(nil),            // 32: barrage.rpc.v1.RoomDetail
-	(*ListRoomsResponse)(nil),     // 33: barrage.rpc.v1.ListRoomsResponse
-	(*AuditRequest)(nil),          // 34: barrage.rpc.v1.AuditRequest
-	(*AuditResponse)(nil),         // 35: barrage.rpc.v1.AuditResponse
-	(*Edge)(nil),                  // 36: barrage.rpc.v1.Edge
-	(*ControlState)(nil),          // 37: barrage.rpc.v1.ControlState
-	(*Result)(nil),                // 38: barrage.rpc.v1.Result
-	(*Policy)(nil),                // 39: barrage.rpc.v1.Policy
-	(*UserPresence)(nil),          // 40: barrage.rpc.v1.UserPresence
-	(*Node)(nil),                  // 41: barrage.rpc.v1.Node
-	(*AuditRecord)(nil),           // 42: barrage.rpc.v1.AuditRecord
-	(*ControlCommand)(nil),        // 43: barrage.rpc.v1.ControlCommand
-	(*RemoveNode)(nil),            // 44: barrage.rpc.v1.RemoveNode
-	(*PutPolicies)(nil),           // 45: barrage.rpc.v1.PutPolicies
-	(*ControlResult)(nil),         // 46: barrage.rpc.v1.ControlResult
-	(*Policies)(nil),              // 47: barrage.rpc.v1.Policies
+	(*FetchFilterRequest)(nil),    // 0: barrage.rpc.v1.FetchFilterRequest
+	(*FilterChunk)(nil),           // 1: barrage.rpc.v1.FilterChunk
+	(*AttachRequest)(nil),         // 2: barrage.rpc.v1.AttachRequest
+	(*AttachResponse)(nil),        // 3: barrage.rpc.v1.AttachResponse
+	(*Proposal)(nil),              // 4: barrage.rpc.v1.Proposal
+	(*ProposalResults)(nil),       // 5: barrage.rpc.v1.ProposalResults
+	(*LaneReset)(nil),             // 6: barrage.rpc.v1.LaneReset
+	(*Welcome)(nil),               // 7: barrage.rpc.v1.Welcome
+	(*FeedRequest)(nil),           // 8: barrage.rpc.v1.FeedRequest
+	(*FeedHello)(nil),             // 9: barrage.rpc.v1.FeedHello
+	(*Subscribe)(nil),             // 10: barrage.rpc.v1.Subscribe
+	(*Unsubscribe)(nil),           // 11: barrage.rpc.v1.Unsubscribe
+	(*FeedResponse)(nil),          // 12: barrage.rpc.v1.FeedResponse
+	(*Subscribed)(nil),            // 13: barrage.rpc.v1.Subscribed
+	(*Block)(nil),                 // 14: barrage.rpc.v1.Block
+	(*FeedGap)(nil),               // 15: barrage.rpc.v1.FeedGap
+	(*RoomUpdate)(nil),            // 16: barrage.rpc.v1.RoomUpdate
+	(*RoomGone)(nil),              // 17: barrage.rpc.v1.RoomGone
+	(*HistoryRequest)(nil),        // 18: barrage.rpc.v1.HistoryRequest
+	(*HistoryPage)(nil),           // 19: barrage.rpc.v1.HistoryPage
+	(*MembersRequest)(nil),        // 20: barrage.rpc.v1.MembersRequest
+	(*MembersResponse)(nil),       // 21: barrage.rpc.v1.MembersResponse
+	(*HeadRequest)(nil),           // 22: barrage.rpc.v1.HeadRequest
+	(*HeadResponse)(nil),          // 23: barrage.rpc.v1.HeadResponse
+	(*RelayRequest)(nil),          // 24: barrage.rpc.v1.RelayRequest
+	(*RelayResponse)(nil),         // 25: barrage.rpc.v1.RelayResponse
+	(*JoinRequest)(nil),           // 26: barrage.rpc.v1.JoinRequest
+	(*JoinResponse)(nil),          // 27: barrage.rpc.v1.JoinResponse
+	(*ModerateResponse)(nil),      // 28: barrage.rpc.v1.ModerateResponse
+	(*PushFilterRequest)(nil),     // 29: barrage.rpc.v1.PushFilterRequest
+	(*StatusRequest)(nil),         // 30: barrage.rpc.v1.StatusRequest
+	(*ShardStatus)(nil),           // 31: barrage.rpc.v1.ShardStatus
+	(*NodeStatus)(nil),            // 32: barrage.rpc.v1.NodeStatus
+	(*ClusterStatusResponse)(nil), // 33: barrage.rpc.v1.ClusterStatusResponse
+	(*TransferLeaderRequest)(nil), // 34: barrage.rpc.v1.TransferLeaderRequest
+	(*ListRoomsRequest)(nil),      // 35: barrage.rpc.v1.ListRoomsRequest
+	(*RoomDetail)(nil),            // 36: barrage.rpc.v1.RoomDetail
+	(*ListRoomsResponse)(nil),     // 37: barrage.rpc.v1.ListRoomsResponse
+	(*AuditRequest)(nil),          // 38: barrage.rpc.v1.AuditRequest
+	(*AuditResponse)(nil),         // 39: barrage.rpc.v1.AuditResponse
+	(*Edge)(nil),                  // 40: barrage.rpc.v1.Edge
+	(*ControlState)(nil),          // 41: barrage.rpc.v1.ControlState
+	(*Result)(nil),                // 42: barrage.rpc.v1.Result
+	(*Policy)(nil),                // 43: barrage.rpc.v1.Policy
+	(*Moderation)(nil),            // 44: barrage.rpc.v1.Moderation
+	(*UserPresence)(nil),          // 45: barrage.rpc.v1.UserPresence
+	(*Node)(nil),                  // 46: barrage.rpc.v1.Node
+	(*PutFilter)(nil),             // 47: barrage.rpc.v1.PutFilter
+	(*AuditRecord)(nil),           // 48: barrage.rpc.v1.AuditRecord
+	(*ControlCommand)(nil),        // 49: barrage.rpc.v1.ControlCommand
+	(*Moderate)(nil),              // 50: barrage.rpc.v1.Moderate
+	(*RemoveNode)(nil),            // 51: barrage.rpc.v1.RemoveNode
+	(*PutPolicies)(nil),           // 52: barrage.rpc.v1.PutPolicies
+	(*RemoveFilter)(nil),          // 53: barrage.rpc.v1.RemoveFilter
+	(*ControlResult)(nil),         // 54: barrage.rpc.v1.ControlResult
+	(*Policies)(nil),              // 55: barrage.rpc.v1.Policies
 }
 var file_protocol_rpc_core_proto_depIdxs = []int32{
-	36, // 0: barrage.rpc.v1.AttachRequest.hello:type_name -> barrage.rpc.v1.Edge
-	2,  // 1: barrage.rpc.v1.AttachRequest.proposal:type_name -> barrage.rpc.v1.Proposal
-	5,  // 2: barrage.rpc.v1.AttachResponse.welcome:type_name -> barrage.rpc.v1.Welcome
-	3,  // 3: barrage.rpc.v1.AttachResponse.results:type_name -> barrage.rpc.v1.ProposalResults
-	4,  // 4: barrage.rpc.v1.AttachResponse.reset:type_name -> barrage.rpc.v1.LaneReset
-	37, // 5: barrage.rpc.v1.AttachResponse.state:type_name -> barrage.rpc.v1.ControlState
-	38, // 6: barrage.rpc.v1.ProposalResults.results:type_name -> barrage.rpc.v1.Result
-	37, // 7: barrage.rpc.v1.Welcome.state:type_name -> barrage.rpc.v1.ControlState
-	7,  // 8: barrage.rpc.v1.FeedRequest.hello:type_name -> barrage.rpc.v1.FeedHello
-	8,  // 9: barrage.rpc.v1.FeedRequest.subscribe:type_name -> barrage.rpc.v1.Subscribe
-	9,  // 10: barrage.rpc.v1.FeedRequest.unsubscribe:type_name -> barrage.rpc.v1.Unsubscribe
-	11, // 11: barrage.rpc.v1.FeedResponse.subscribed:type_name -> barrage.rpc.v1.Subscribed
-	12, // 12: barrage.rpc.v1.FeedResponse.block:type_name -> barrage.rpc.v1.Block
-	13, // 13: barrage.rpc.v1.FeedResponse.gap:type_name -> barrage.rpc.v1.FeedGap
-	14, // 14: barrage.rpc.v1.FeedResponse.update:type_name -> barrage.rpc.v1.RoomUpdate
-	15, // 15: barrage.rpc.v1.FeedResponse.gone:type_name -> barrage.rpc.v1.RoomGone
-	39, // 16: barrage.rpc.v1.Subscribed.policy:type_name -> barrage.rpc.v1.Policy
-	40, // 17: barrage.rpc.v1.RoomUpdate.joined:type_name -> barrage.rpc.v1.UserPresence
-	40, // 18: barrage.rpc.v1.RoomUpdate.left:type_name -> barrage.rpc.v1.UserPresence
-	39, // 19: barrage.rpc.v1.RoomUpdate.policy:type_name -> barrage.rpc.v1.Policy
-	40, // 20: barrage.rpc.v1.MembersResponse.users:type_name -> barrage.rpc.v1.UserPresence
-	2,  // 21: barrage.rpc.v1.RelayRequest.proposal:type_name -> barrage.rpc.v1.Proposal
-	3,  // 22: barrage.rpc.v1.RelayResponse.results:type_name -> barrage.rpc.v1.ProposalResults
-	4,  // 23: barrage.rpc.v1.RelayResponse.reset:type_name -> barrage.rpc.v1.LaneReset
-	41, // 24: barrage.rpc.v1.JoinRequest.node:type_name -> barrage.rpc.v1.Node
-	37, // 25: barrage.rpc.v1.JoinResponse.state:type_name -> barrage.rpc.v1.ControlState
-	41, // 26: barrage.rpc.v1.NodeStatus.node:type_name -> barrage.rpc.v1.Node
-	27, // 27: barrage.rpc.v1.NodeStatus.shards:type_name -> barrage.rpc.v1.ShardStatus
-	37, // 28: barrage.rpc.v1.ClusterStatusResponse.state:type_name -> barrage.rpc.v1.ControlState
-	28, // 29: barrage.rpc.v1.ClusterStatusResponse.nodes:type_name -> barrage.rpc.v1.NodeStatus
-	39, // 30: barrage.rpc.v1.RoomDetail.policy:type_name -> barrage.rpc.v1.Policy
-	32, // 31: barrage.rpc.v1.ListRoomsResponse.rooms:type_name -> barrage.rpc.v1.RoomDetail
-	42, // 32: barrage.rpc.v1.AuditResponse.records:type_name -> barrage.rpc.v1.AuditRecord
-	0,  // 33: barrage.rpc.v1.Core.Attach:input_type -> barrage.rpc.v1.AttachRequest
-	6,  // 34: barrage.rpc.v1.Core.Feed:input_type -> barrage.rpc.v1.FeedRequest
-	16, // 35: barrage.rpc.v1.Core.ReadHistory:input_type -> barrage.rpc.v1.HistoryRequest
-	18, // 36: barrage.rpc.v1.Core.ListMembers:input_type -> barrage.rpc.v1.MembersRequest
-	20, // 37: barrage.rpc.v1.Core.Head:input_type -> barrage.rpc.v1.HeadRequest
-	22, // 38: barrage.rpc.v1.Peer.Relay:input_type -> barrage.rpc.v1.RelayRequest
-	20, // 39: barrage.rpc.v1.Peer.Head:input_type -> barrage.rpc.v1.HeadRequest
-	43, // 40: barrage.rpc.v1.Peer.Propose:input_type -> barrage.rpc.v1.ControlCommand
-	24, // 41: barrage.rpc.v1.Peer.Join:input_type -> barrage.rpc.v1.JoinRequest
-	26, // 42: barrage.rpc.v1.Peer.Status:input_type -> barrage.rpc.v1.StatusRequest
-	26, // 43: barrage.rpc.v1.Operator.ClusterStatus:input_type -> barrage.rpc.v1.StatusRequest
-	26, // 44: barrage.rpc.v1.Operator.GetNode:input_type -> barrage.rpc.v1.StatusRequest
-	44, // 45: barrage.rpc.v1.Operator.DropNode:input_type -> barrage.rpc.v1.RemoveNode
-	30, // 46: barrage.rpc.v1.Operator.TransferLeader:input_type -> barrage.rpc.v1.TransferLeaderRequest
-	31, // 47: barrage.rpc.v1.Operator.ListRooms:input_type -> barrage.rpc.v1.ListRoomsRequest
-	20, // 48: barrage.rpc.v1.Operator.ShowRoom:input_type -> barrage.rpc.v1.HeadRequest
-	16, // 49: barrage.rpc.v1.Operator.RoomHistory:input_type -> barrage.rpc.v1.HistoryRequest
-	18, // 50: barrage.rpc.v1.Operator.RoomMembers:input_type -> barrage.rpc.v1.MembersRequest
-	26, // 51: barrage.rpc.v1.Operator.GetPolicies:input_type -> barrage.rpc.v1.StatusRequest
-	45, // 52: barrage.rpc.v1.Operator.SetPolicies:input_type -> barrage.rpc.v1.PutPolicies
-	34, // 53: barrage.rpc.v1.Operator.Audit:input_type -> barrage.rpc.v1.AuditRequest
-	1,  // 54: barrage.rpc.v1.Core.Attach:output_type -> barrage.rpc.v1.AttachResponse
-	10, // 55: barrage.rpc.v1.Core.Feed:output_type -> barrage.rpc.v1.FeedResponse
-	17, // 56: barrage.rpc.v1.Core.ReadHistory:output_type -> barrage.rpc.v1.HistoryPage
-	19, // 57: barrage.rpc.v1.Core.ListMembers:output_type -> barrage.rpc.v1.MembersResponse
-	21, // 58: barrage.rpc.v1.Core.Head:output_type -> barrage.rpc.v1.HeadResponse
-	23, // 59: barrage.rpc.v1.Peer.Relay:output_type -> barrage.rpc.v1.RelayResponse
-	21, // 60: barrage.rpc.v1.Peer.Head:output_type -> barrage.rpc.v1.HeadResponse
-	46, // 61: barrage.rpc.v1.Peer.Propose:output_type -> barrage.rpc.v1.ControlResult
-	25, // 62: barrage.rpc.v1.Peer.Join:output_type -> barrage.rpc.v1.JoinResponse
-	28, // 63: barrage.rpc.v1.Peer.Status:output_type -> barrage.rpc.v1.NodeStatus
-	29, // 64: barrage.rpc.v1.Operator.ClusterStatus:output_type -> barrage.rpc.v1.ClusterStatusResponse
-	28, // 65: barrage.rpc.v1.Operator.GetNode:output_type -> barrage.rpc.v1.NodeStatus
-	46, // 66: barrage.rpc.v1.Operator.DropNode:output_type -> barrage.rpc.v1.ControlResult
-	46, // 67: barrage.rpc.v1.Operator.TransferLeader:output_type -> barrage.rpc.v1.ControlResult
-	33, // 68: barrage.rpc.v1.Operator.ListRooms:output_type -> barrage.rpc.v1.ListRoomsResponse
-	32, // 69: barrage.rpc.v1.Operator.ShowRoom:output_type -> barrage.rpc.v1.RoomDetail
-	17, // 70: barrage.rpc.v1.Operator.RoomHistory:output_type -> barrage.rpc.v1.HistoryPage
-	19, // 71: barrage.rpc.v1.Operator.RoomMembers:output_type -> barrage.rpc.v1.MembersResponse
-	47, // 72: barrage.rpc.v1.Operator.GetPolicies:output_type -> barrage.rpc.v1.Policies
-	46, // 73: barrage.rpc.v1.Operator.SetPolicies:output_type -> barrage.rpc.v1.ControlResult
-	35, // 74: barrage.rpc.v1.Operator.Audit:output_type -> barrage.rpc.v1.AuditResponse
-	54, // [54:75] is the sub-list for method output_type
-	33, // [33:54] is the sub-list for method input_type
-	33, // [33:33] is the sub-list for extension type_name
-	33, // [33:33] is the sub-list for extension extendee
-	0,  // [0:33] is the sub-list for field type_name
+	40, // 0: barrage.rpc.v1.AttachRequest.hello:type_name -> barrage.rpc.v1.Edge
+	4,  // 1: barrage.rpc.v1.AttachRequest.proposal:type_name -> barrage.rpc.v1.Proposal
+	7,  // 2: barrage.rpc.v1.AttachResponse.welcome:type_name -> barrage.rpc.v1.Welcome
+	5,  // 3: barrage.rpc.v1.AttachResponse.results:type_name -> barrage.rpc.v1.ProposalResults
+	6,  // 4: barrage.rpc.v1.AttachResponse.reset:type_name -> barrage.rpc.v1.LaneReset
+	41, // 5: barrage.rpc.v1.AttachResponse.state:type_name -> barrage.rpc.v1.ControlState
+	42, // 6: barrage.rpc.v1.ProposalResults.results:type_name -> barrage.rpc.v1.Result
+	41, // 7: barrage.rpc.v1.Welcome.state:type_name -> barrage.rpc.v1.ControlState
+	9,  // 8: barrage.rpc.v1.FeedRequest.hello:type_name -> barrage.rpc.v1.FeedHello
+	10, // 9: barrage.rpc.v1.FeedRequest.subscribe:type_name -> barrage.rpc.v1.Subscribe
+	11, // 10: barrage.rpc.v1.FeedRequest.unsubscribe:type_name -> barrage.rpc.v1.Unsubscribe
+	13, // 11: barrage.rpc.v1.FeedResponse.subscribed:type_name -> barrage.rpc.v1.Subscribed
+	14, // 12: barrage.rpc.v1.FeedResponse.block:type_name -> barrage.rpc.v1.Block
+	15, // 13: barrage.rpc.v1.FeedResponse.gap:type_name -> barrage.rpc.v1.FeedGap
+	16, // 14: barrage.rpc.v1.FeedResponse.update:type_name -> barrage.rpc.v1.RoomUpdate
+	17, // 15: barrage.rpc.v1.FeedResponse.gone:type_name -> barrage.rpc.v1.RoomGone
+	43, // 16: barrage.rpc.v1.Subscribed.policy:type_name -> barrage.rpc.v1.Policy
+	44, // 17: barrage.rpc.v1.Subscribed.moderation:type_name -> barrage.rpc.v1.Moderation
+	45, // 18: barrage.rpc.v1.RoomUpdate.joined:type_name -> barrage.rpc.v1.UserPresence
+	45, // 19: barrage.rpc.v1.RoomUpdate.left:type_name -> barrage.rpc.v1.UserPresence
+	43, // 20: barrage.rpc.v1.RoomUpdate.policy:type_name -> barrage.rpc.v1.Policy
+	44, // 21: barrage.rpc.v1.RoomUpdate.moderation:type_name -> barrage.rpc.v1.Moderation
+	45, // 22: barrage.rpc.v1.MembersResponse.users:type_name -> barrage.rpc.v1.UserPresence
+	4,  // 23: barrage.rpc.v1.RelayRequest.proposal:type_name -> barrage.rpc.v1.Proposal
+	5,  // 24: barrage.rpc.v1.RelayResponse.results:type_name -> barrage.rpc.v1.ProposalResults
+	6,  // 25: barrage.rpc.v1.RelayResponse.reset:type_name -> barrage.rpc.v1.LaneReset
+	46, // 26: barrage.rpc.v1.JoinRequest.node:type_name -> barrage.rpc.v1.Node
+	41, // 27: barrage.rpc.v1.JoinResponse.state:type_name -> barrage.rpc.v1.ControlState
+	42, // 28: barrage.rpc.v1.ModerateResponse.result:type_name -> barrage.rpc.v1.Result
+	47, // 29: barrage.rpc.v1.PushFilterRequest.put:type_name -> barrage.rpc.v1.PutFilter
+	46, // 30: barrage.rpc.v1.NodeStatus.node:type_name -> barrage.rpc.v1.Node
+	31, // 31: barrage.rpc.v1.NodeStatus.shards:type_name -> barrage.rpc.v1.ShardStatus
+	41, // 32: barrage.rpc.v1.ClusterStatusResponse.state:type_name -> barrage.rpc.v1.ControlState
+	32, // 33: barrage.rpc.v1.ClusterStatusResponse.nodes:type_name -> barrage.rpc.v1.NodeStatus
+	43, // 34: barrage.rpc.v1.RoomDetail.policy:type_name -> barrage.rpc.v1.Policy
+	36, // 35: barrage.rpc.v1.ListRoomsResponse.rooms:type_name -> barrage.rpc.v1.RoomDetail
+	48, // 36: barrage.rpc.v1.AuditResponse.records:type_name -> barrage.rpc.v1.AuditRecord
+	2,  // 37: barrage.rpc.v1.Core.Attach:input_type -> barrage.rpc.v1.AttachRequest
+	8,  // 38: barrage.rpc.v1.Core.Feed:input_type -> barrage.rpc.v1.FeedRequest
+	18, // 39: barrage.rpc.v1.Core.ReadHistory:input_type -> barrage.rpc.v1.HistoryRequest
+	20, // 40: barrage.rpc.v1.Core.ListMembers:input_type -> barrage.rpc.v1.MembersRequest
+	22, // 41: barrage.rpc.v1.Core.Head:input_type -> barrage.rpc.v1.HeadRequest
+	0,  // 42: barrage.rpc.v1.Core.FetchFilter:input_type -> barrage.rpc.v1.FetchFilterRequest
+	24, // 43: barrage.rpc.v1.Peer.Relay:input_type -> barrage.rpc.v1.RelayRequest
+	22, // 44: barrage.rpc.v1.Peer.Head:input_type -> barrage.rpc.v1.HeadRequest
+	49, // 45: barrage.rpc.v1.Peer.Propose:input_type -> barrage.rpc.v1.ControlCommand
+	26, // 46: barrage.rpc.v1.Peer.Join:input_type -> barrage.rpc.v1.JoinRequest
+	30, // 47: barrage.rpc.v1.Peer.Status:input_type -> barrage.rpc.v1.StatusRequest
+	50, // 48: barrage.rpc.v1.Peer.ModerateRoom:input_type -> barrage.rpc.v1.Moderate
+	30, // 49: barrage.rpc.v1.Operator.ClusterStatus:input_type -> barrage.rpc.v1.StatusRequest
+	30, // 50: barrage.rpc.v1.Operator.GetNode:input_type -> barrage.rpc.v1.StatusRequest
+	51, // 51: barrage.rpc.v1.Operator.DropNode:input_type -> barrage.rpc.v1.RemoveNode
+	34, // 52: barrage.rpc.v1.Operator.TransferLeader:input_type -> barrage.rpc.v1.TransferLeaderRequest
+	35, // 53: barrage.rpc.v1.Operator.ListRooms:input_type -> barrage.rpc.v1.ListRoomsRequest
+	22, // 54: barrage.rpc.v1.Operator.ShowRoom:input_type -> barrage.rpc.v1.HeadRequest
+	18, // 55: barrage.rpc.v1.Operator.RoomHistory:input_type -> barrage.rpc.v1.HistoryRequest
+	20, // 56: barrage.rpc.v1.Operator.RoomMembers:input_type -> barrage.rpc.v1.MembersRequest
+	30, // 57: barrage.rpc.v1.Operator.GetPolicies:input_type -> barrage.rpc.v1.StatusRequest
+	52, // 58: barrage.rpc.v1.Operator.SetPolicies:input_type -> barrage.rpc.v1.PutPolicies
+	38, // 59: barrage.rpc.v1.Operator.Audit:input_type -> barrage.rpc.v1.AuditRequest
+	50, // 60: barrage.rpc.v1.Operator.ModerateRoom:input_type -> barrage.rpc.v1.Moderate
+	22, // 61: barrage.rpc.v1.Operator.RoomModeration:input_type -> barrage.rpc.v1.HeadRequest
+	29, // 62: barrage.rpc.v1.Operator.PushFilter:input_type -> barrage.rpc.v1.PushFilterRequest
+	53, // 63: barrage.rpc.v1.Operator.DropFilter:input_type -> barrage.rpc.v1.RemoveFilter
+	3,  // 64: barrage.rpc.v1.Core.Attach:output_type -> barrage.rpc.v1.AttachResponse
+	12, // 65: barrage.rpc.v1.Core.Feed:output_type -> barrage.rpc.v1.FeedResponse
+	19, // 66: barrage.rpc.v1.Core.ReadHistory:output_type -> barrage.rpc.v1.HistoryPage
+	21, // 67: barrage.rpc.v1.Core.ListMembers:output_type -> barrage.rpc.v1.MembersResponse
+	23, // 68: barrage.rpc.v1.Core.Head:output_type -> barrage.rpc.v1.HeadResponse
+	1,  // 69: barrage.rpc.v1.Core.FetchFilter:output_type -> barrage.rpc.v1.FilterChunk
+	25, // 70: barrage.rpc.v1.Peer.Relay:output_type -> barrage.rpc.v1.RelayResponse
+	23, // 71: barrage.rpc.v1.Peer.Head:output_type -> barrage.rpc.v1.HeadResponse
+	54, // 72: barrage.rpc.v1.Peer.Propose:output_type -> barrage.rpc.v1.ControlResult
+	27, // 73: barrage.rpc.v1.Peer.Join:output_type -> barrage.rpc.v1.JoinResponse
+	32, // 74: barrage.rpc.v1.Peer.Status:output_type -> barrage.rpc.v1.NodeStatus
+	42, // 75: barrage.rpc.v1.Peer.ModerateRoom:output_type -> barrage.rpc.v1.Result
+	33, // 76: barrage.rpc.v1.Operator.ClusterStatus:output_type -> barrage.rpc.v1.ClusterStatusResponse
+	32, // 77: barrage.rpc.v1.Operator.GetNode:output_type -> barrage.rpc.v1.NodeStatus
+	54, // 78: barrage.rpc.v1.Operator.DropNode:output_type -> barrage.rpc.v1.ControlResult
+	54, // 79: barrage.rpc.v1.Operator.TransferLeader:output_type -> barrage.rpc.v1.ControlResult
+	37, // 80: barrage.rpc.v1.Operator.ListRooms:output_type -> barrage.rpc.v1.ListRoomsResponse
+	36, // 81: barrage.rpc.v1.Operator.ShowRoom:output_type -> barrage.rpc.v1.RoomDetail
+	19, // 82: barrage.rpc.v1.Operator.RoomHistory:output_type -> barrage.rpc.v1.HistoryPage
+	21, // 83: barrage.rpc.v1.Operator.RoomMembers:output_type -> barrage.rpc.v1.MembersResponse
+	55, // 84: barrage.rpc.v1.Operator.GetPolicies:output_type -> barrage.rpc.v1.Policies
+	54, // 85: barrage.rpc.v1.Operator.SetPolicies:output_type -> barrage.rpc.v1.ControlResult
+	39, // 86: barrage.rpc.v1.Operator.Audit:output_type -> barrage.rpc.v1.AuditResponse
+	28, // 87: barrage.rpc.v1.Operator.ModerateRoom:output_type -> barrage.rpc.v1.ModerateResponse
+	44, // 88: barrage.rpc.v1.Operator.RoomModeration:output_type -> barrage.rpc.v1.Moderation
+	54, // 89: barrage.rpc.v1.Operator.PushFilter:output_type -> barrage.rpc.v1.ControlResult
+	54, // 90: barrage.rpc.v1.Operator.DropFilter:output_type -> barrage.rpc.v1.ControlResult
+	64, // [64:91] is the sub-list for method output_type
+	37, // [37:64] is the sub-list for method input_type
+	37, // [37:37] is the sub-list for extension type_name
+	37, // [37:37] is the sub-list for extension extendee
+	0,  // [0:37] is the sub-list for field type_name
 }
 
 func init() { file_protocol_rpc_core_proto_init() }
@@ -3133,31 +3465,35 @@ func file_protocol_rpc_core_proto_init() {
 	}
 	file_protocol_rpc_command_proto_init()
 	file_protocol_rpc_control_proto_init()
-	file_protocol_rpc_core_proto_msgTypes[0].OneofWrappers = []any{
+	file_protocol_rpc_core_proto_msgTypes[2].OneofWrappers = []any{
 		(*AttachRequest_Hello)(nil),
 		(*AttachRequest_Proposal)(nil),
 	}
-	file_protocol_rpc_core_proto_msgTypes[1].OneofWrappers = []any{
+	file_protocol_rpc_core_proto_msgTypes[3].OneofWrappers = []any{
 		(*AttachResponse_Welcome)(nil),
 		(*AttachResponse_Results)(nil),
 		(*AttachResponse_Reset_)(nil),
 		(*AttachResponse_State)(nil),
 	}
-	file_protocol_rpc_core_proto_msgTypes[6].OneofWrappers = []any{
+	file_protocol_rpc_core_proto_msgTypes[8].OneofWrappers = []any{
 		(*FeedRequest_Hello)(nil),
 		(*FeedRequest_Subscribe)(nil),
 		(*FeedRequest_Unsubscribe)(nil),
 	}
-	file_protocol_rpc_core_proto_msgTypes[10].OneofWrappers = []any{
+	file_protocol_rpc_core_proto_msgTypes[12].OneofWrappers = []any{
 		(*FeedResponse_Subscribed)(nil),
 		(*FeedResponse_Block)(nil),
 		(*FeedResponse_Gap)(nil),
 		(*FeedResponse_Update)(nil),
 		(*FeedResponse_Gone)(nil),
 	}
-	file_protocol_rpc_core_proto_msgTypes[23].OneofWrappers = []any{
+	file_protocol_rpc_core_proto_msgTypes[25].OneofWrappers = []any{
 		(*RelayResponse_Results)(nil),
 		(*RelayResponse_Reset_)(nil),
+	}
+	file_protocol_rpc_core_proto_msgTypes[29].OneofWrappers = []any{
+		(*PushFilterRequest_Put)(nil),
+		(*PushFilterRequest_Data)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -3165,7 +3501,7 @@ func file_protocol_rpc_core_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_protocol_rpc_core_proto_rawDesc), len(file_protocol_rpc_core_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   36,
+			NumMessages:   40,
 			NumExtensions: 0,
 			NumServices:   3,
 		},

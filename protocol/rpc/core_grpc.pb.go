@@ -28,6 +28,7 @@ const (
 	Core_ReadHistory_FullMethodName = "/barrage.rpc.v1.Core/ReadHistory"
 	Core_ListMembers_FullMethodName = "/barrage.rpc.v1.Core/ListMembers"
 	Core_Head_FullMethodName        = "/barrage.rpc.v1.Core/Head"
+	Core_FetchFilter_FullMethodName = "/barrage.rpc.v1.Core/FetchFilter"
 )
 
 // CoreClient is the client API for Core service.
@@ -49,6 +50,8 @@ type CoreClient interface {
 	ListMembers(ctx context.Context, in *MembersRequest, opts ...grpc.CallOption) (*MembersResponse, error)
 	// Head asks the room's leader, linearizably.
 	Head(ctx context.Context, in *HeadRequest, opts ...grpc.CallOption) (*HeadResponse, error)
+	// FetchFilter reads a bundle of rules from this node's own replica.
+	FetchFilter(ctx context.Context, in *FetchFilterRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FilterChunk], error)
 }
 
 type coreClient struct {
@@ -115,6 +118,25 @@ func (c *coreClient) Head(ctx context.Context, in *HeadRequest, opts ...grpc.Cal
 	return out, nil
 }
 
+func (c *coreClient) FetchFilter(ctx context.Context, in *FetchFilterRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FilterChunk], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Core_ServiceDesc.Streams[2], Core_FetchFilter_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[FetchFilterRequest, FilterChunk]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Core_FetchFilterClient = grpc.ServerStreamingClient[FilterChunk]
+
 // CoreServer is the server API for Core service.
 // All implementations must embed UnimplementedCoreServer
 // for forward compatibility.
@@ -134,6 +156,8 @@ type CoreServer interface {
 	ListMembers(context.Context, *MembersRequest) (*MembersResponse, error)
 	// Head asks the room's leader, linearizably.
 	Head(context.Context, *HeadRequest) (*HeadResponse, error)
+	// FetchFilter reads a bundle of rules from this node's own replica.
+	FetchFilter(*FetchFilterRequest, grpc.ServerStreamingServer[FilterChunk]) error
 	mustEmbedUnimplementedCoreServer()
 }
 
@@ -158,6 +182,9 @@ func (UnimplementedCoreServer) ListMembers(context.Context, *MembersRequest) (*M
 }
 func (UnimplementedCoreServer) Head(context.Context, *HeadRequest) (*HeadResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Head not implemented")
+}
+func (UnimplementedCoreServer) FetchFilter(*FetchFilterRequest, grpc.ServerStreamingServer[FilterChunk]) error {
+	return status.Error(codes.Unimplemented, "method FetchFilter not implemented")
 }
 func (UnimplementedCoreServer) mustEmbedUnimplementedCoreServer() {}
 func (UnimplementedCoreServer) testEmbeddedByValue()              {}
@@ -248,6 +275,17 @@ func _Core_Head_Handler(srv interface{}, ctx context.Context, dec func(interface
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Core_FetchFilter_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(FetchFilterRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(CoreServer).FetchFilter(m, &grpc.GenericServerStream[FetchFilterRequest, FilterChunk]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Core_FetchFilterServer = grpc.ServerStreamingServer[FilterChunk]
+
 // Core_ServiceDesc is the grpc.ServiceDesc for Core service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -281,16 +319,22 @@ var Core_ServiceDesc = grpc.ServiceDesc{
 			ServerStreams: true,
 			ClientStreams: true,
 		},
+		{
+			StreamName:    "FetchFilter",
+			Handler:       _Core_FetchFilter_Handler,
+			ServerStreams: true,
+		},
 	},
 	Metadata: "protocol/rpc/core.proto",
 }
 
 const (
-	Peer_Relay_FullMethodName   = "/barrage.rpc.v1.Peer/Relay"
-	Peer_Head_FullMethodName    = "/barrage.rpc.v1.Peer/Head"
-	Peer_Propose_FullMethodName = "/barrage.rpc.v1.Peer/Propose"
-	Peer_Join_FullMethodName    = "/barrage.rpc.v1.Peer/Join"
-	Peer_Status_FullMethodName  = "/barrage.rpc.v1.Peer/Status"
+	Peer_Relay_FullMethodName        = "/barrage.rpc.v1.Peer/Relay"
+	Peer_Head_FullMethodName         = "/barrage.rpc.v1.Peer/Head"
+	Peer_Propose_FullMethodName      = "/barrage.rpc.v1.Peer/Propose"
+	Peer_Join_FullMethodName         = "/barrage.rpc.v1.Peer/Join"
+	Peer_Status_FullMethodName       = "/barrage.rpc.v1.Peer/Status"
+	Peer_ModerateRoom_FullMethodName = "/barrage.rpc.v1.Peer/ModerateRoom"
 )
 
 // PeerClient is the client API for Peer service.
@@ -309,6 +353,8 @@ type PeerClient interface {
 	// of control answers; others name it.
 	Join(ctx context.Context, in *JoinRequest, opts ...grpc.CallOption) (*JoinResponse, error)
 	Status(ctx context.Context, in *StatusRequest, opts ...grpc.CallOption) (*NodeStatus, error)
+	// ModerateRoom is for the room's leader only.
+	ModerateRoom(ctx context.Context, in *Moderate, opts ...grpc.CallOption) (*Result, error)
 }
 
 type peerClient struct {
@@ -372,6 +418,16 @@ func (c *peerClient) Status(ctx context.Context, in *StatusRequest, opts ...grpc
 	return out, nil
 }
 
+func (c *peerClient) ModerateRoom(ctx context.Context, in *Moderate, opts ...grpc.CallOption) (*Result, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Result)
+	err := c.cc.Invoke(ctx, Peer_ModerateRoom_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // PeerServer is the server API for Peer service.
 // All implementations must embed UnimplementedPeerServer
 // for forward compatibility.
@@ -388,6 +444,8 @@ type PeerServer interface {
 	// of control answers; others name it.
 	Join(context.Context, *JoinRequest) (*JoinResponse, error)
 	Status(context.Context, *StatusRequest) (*NodeStatus, error)
+	// ModerateRoom is for the room's leader only.
+	ModerateRoom(context.Context, *Moderate) (*Result, error)
 	mustEmbedUnimplementedPeerServer()
 }
 
@@ -412,6 +470,9 @@ func (UnimplementedPeerServer) Join(context.Context, *JoinRequest) (*JoinRespons
 }
 func (UnimplementedPeerServer) Status(context.Context, *StatusRequest) (*NodeStatus, error) {
 	return nil, status.Error(codes.Unimplemented, "method Status not implemented")
+}
+func (UnimplementedPeerServer) ModerateRoom(context.Context, *Moderate) (*Result, error) {
+	return nil, status.Error(codes.Unimplemented, "method ModerateRoom not implemented")
 }
 func (UnimplementedPeerServer) mustEmbedUnimplementedPeerServer() {}
 func (UnimplementedPeerServer) testEmbeddedByValue()              {}
@@ -513,6 +574,24 @@ func _Peer_Status_Handler(srv interface{}, ctx context.Context, dec func(interfa
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Peer_ModerateRoom_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(Moderate)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PeerServer).ModerateRoom(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Peer_ModerateRoom_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PeerServer).ModerateRoom(ctx, req.(*Moderate))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Peer_ServiceDesc is the grpc.ServiceDesc for Peer service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -535,6 +614,10 @@ var Peer_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Status",
 			Handler:    _Peer_Status_Handler,
+		},
+		{
+			MethodName: "ModerateRoom",
+			Handler:    _Peer_ModerateRoom_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{
@@ -560,6 +643,10 @@ const (
 	Operator_GetPolicies_FullMethodName    = "/barrage.rpc.v1.Operator/GetPolicies"
 	Operator_SetPolicies_FullMethodName    = "/barrage.rpc.v1.Operator/SetPolicies"
 	Operator_Audit_FullMethodName          = "/barrage.rpc.v1.Operator/Audit"
+	Operator_ModerateRoom_FullMethodName   = "/barrage.rpc.v1.Operator/ModerateRoom"
+	Operator_RoomModeration_FullMethodName = "/barrage.rpc.v1.Operator/RoomModeration"
+	Operator_PushFilter_FullMethodName     = "/barrage.rpc.v1.Operator/PushFilter"
+	Operator_DropFilter_FullMethodName     = "/barrage.rpc.v1.Operator/DropFilter"
 )
 
 // OperatorClient is the client API for Operator service.
@@ -579,7 +666,15 @@ type OperatorClient interface {
 	RoomMembers(ctx context.Context, in *MembersRequest, opts ...grpc.CallOption) (*MembersResponse, error)
 	GetPolicies(ctx context.Context, in *StatusRequest, opts ...grpc.CallOption) (*Policies, error)
 	SetPolicies(ctx context.Context, in *PutPolicies, opts ...grpc.CallOption) (*ControlResult, error)
+	// Audit lists who changed what, of one shard: 0 is control, which has all but
+	// what happened in rooms.
 	Audit(ctx context.Context, in *AuditRequest, opts ...grpc.CallOption) (*AuditResponse, error)
+	// ModerateRoom acts with the rank of an operator; actor is the caller.
+	ModerateRoom(ctx context.Context, in *Moderate, opts ...grpc.CallOption) (*ModerateResponse, error)
+	RoomModeration(ctx context.Context, in *HeadRequest, opts ...grpc.CallOption) (*Moderation, error)
+	// PushFilter stores a bundle and puts it in force as the first message says.
+	PushFilter(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[PushFilterRequest, ControlResult], error)
+	DropFilter(ctx context.Context, in *RemoveFilter, opts ...grpc.CallOption) (*ControlResult, error)
 }
 
 type operatorClient struct {
@@ -700,6 +795,49 @@ func (c *operatorClient) Audit(ctx context.Context, in *AuditRequest, opts ...gr
 	return out, nil
 }
 
+func (c *operatorClient) ModerateRoom(ctx context.Context, in *Moderate, opts ...grpc.CallOption) (*ModerateResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ModerateResponse)
+	err := c.cc.Invoke(ctx, Operator_ModerateRoom_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *operatorClient) RoomModeration(ctx context.Context, in *HeadRequest, opts ...grpc.CallOption) (*Moderation, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Moderation)
+	err := c.cc.Invoke(ctx, Operator_RoomModeration_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *operatorClient) PushFilter(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[PushFilterRequest, ControlResult], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Operator_ServiceDesc.Streams[0], Operator_PushFilter_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[PushFilterRequest, ControlResult]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Operator_PushFilterClient = grpc.ClientStreamingClient[PushFilterRequest, ControlResult]
+
+func (c *operatorClient) DropFilter(ctx context.Context, in *RemoveFilter, opts ...grpc.CallOption) (*ControlResult, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ControlResult)
+	err := c.cc.Invoke(ctx, Operator_DropFilter_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // OperatorServer is the server API for Operator service.
 // All implementations must embed UnimplementedOperatorServer
 // for forward compatibility.
@@ -717,7 +855,15 @@ type OperatorServer interface {
 	RoomMembers(context.Context, *MembersRequest) (*MembersResponse, error)
 	GetPolicies(context.Context, *StatusRequest) (*Policies, error)
 	SetPolicies(context.Context, *PutPolicies) (*ControlResult, error)
+	// Audit lists who changed what, of one shard: 0 is control, which has all but
+	// what happened in rooms.
 	Audit(context.Context, *AuditRequest) (*AuditResponse, error)
+	// ModerateRoom acts with the rank of an operator; actor is the caller.
+	ModerateRoom(context.Context, *Moderate) (*ModerateResponse, error)
+	RoomModeration(context.Context, *HeadRequest) (*Moderation, error)
+	// PushFilter stores a bundle and puts it in force as the first message says.
+	PushFilter(grpc.ClientStreamingServer[PushFilterRequest, ControlResult]) error
+	DropFilter(context.Context, *RemoveFilter) (*ControlResult, error)
 	mustEmbedUnimplementedOperatorServer()
 }
 
@@ -760,6 +906,18 @@ func (UnimplementedOperatorServer) SetPolicies(context.Context, *PutPolicies) (*
 }
 func (UnimplementedOperatorServer) Audit(context.Context, *AuditRequest) (*AuditResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Audit not implemented")
+}
+func (UnimplementedOperatorServer) ModerateRoom(context.Context, *Moderate) (*ModerateResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ModerateRoom not implemented")
+}
+func (UnimplementedOperatorServer) RoomModeration(context.Context, *HeadRequest) (*Moderation, error) {
+	return nil, status.Error(codes.Unimplemented, "method RoomModeration not implemented")
+}
+func (UnimplementedOperatorServer) PushFilter(grpc.ClientStreamingServer[PushFilterRequest, ControlResult]) error {
+	return status.Error(codes.Unimplemented, "method PushFilter not implemented")
+}
+func (UnimplementedOperatorServer) DropFilter(context.Context, *RemoveFilter) (*ControlResult, error) {
+	return nil, status.Error(codes.Unimplemented, "method DropFilter not implemented")
 }
 func (UnimplementedOperatorServer) mustEmbedUnimplementedOperatorServer() {}
 func (UnimplementedOperatorServer) testEmbeddedByValue()                  {}
@@ -980,6 +1138,67 @@ func _Operator_Audit_Handler(srv interface{}, ctx context.Context, dec func(inte
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Operator_ModerateRoom_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(Moderate)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OperatorServer).ModerateRoom(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Operator_ModerateRoom_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OperatorServer).ModerateRoom(ctx, req.(*Moderate))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Operator_RoomModeration_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(HeadRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OperatorServer).RoomModeration(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Operator_RoomModeration_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OperatorServer).RoomModeration(ctx, req.(*HeadRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Operator_PushFilter_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(OperatorServer).PushFilter(&grpc.GenericServerStream[PushFilterRequest, ControlResult]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Operator_PushFilterServer = grpc.ClientStreamingServer[PushFilterRequest, ControlResult]
+
+func _Operator_DropFilter_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RemoveFilter)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OperatorServer).DropFilter(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Operator_DropFilter_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OperatorServer).DropFilter(ctx, req.(*RemoveFilter))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Operator_ServiceDesc is the grpc.ServiceDesc for Operator service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -1031,7 +1250,25 @@ var Operator_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "Audit",
 			Handler:    _Operator_Audit_Handler,
 		},
+		{
+			MethodName: "ModerateRoom",
+			Handler:    _Operator_ModerateRoom_Handler,
+		},
+		{
+			MethodName: "RoomModeration",
+			Handler:    _Operator_RoomModeration_Handler,
+		},
+		{
+			MethodName: "DropFilter",
+			Handler:    _Operator_DropFilter_Handler,
+		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "PushFilter",
+			Handler:       _Operator_PushFilter_Handler,
+			ClientStreams: true,
+		},
+	},
 	Metadata: "protocol/rpc/core.proto",
 }

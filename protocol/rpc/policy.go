@@ -37,7 +37,11 @@ const (
 	MaxSlowMode       = 24 * 60 * 60 * 1000 // ms
 	MaxPolicies       = 1000                // each new room is matched against all
 	MaxPattern        = protocol.MaxRoomName + 16
+	MaxModerators     = 100    // owners, and moderators, of one policy
+	MaxAllModerators  = 10_000 // of all policies: every edge has the table, in a message of 4 MiB at most
 )
+
+const maxSeverity = 4 // of a filter entry
 
 // EffectivePolicy returns a copy of p in which defaults are filled in and
 // excesses cut. nil stands for the built-in default.
@@ -81,6 +85,7 @@ func CheckPolicies(policies []*Policy, placements []*Placement) error {
 		return fmt.Errorf("%d policies: at most %d are allowed", len(policies), MaxPolicies)
 	}
 	seen := make(map[string]bool)
+	moderators := 0
 	for i, p := range policies {
 		if err := checkPolicy(p, placements); err != nil {
 			return fmt.Errorf("policy %d (pattern %.80q): %w", i+1, p.GetPattern(), err)
@@ -89,6 +94,10 @@ func CheckPolicies(policies []*Policy, placements []*Placement) error {
 			return fmt.Errorf("policy %d: pattern %q is there twice, the second would never match", i+1, p.Pattern)
 		}
 		seen[p.Pattern] = true
+		moderators += len(p.Owners) + len(p.Moderators)
+	}
+	if moderators > MaxAllModerators {
+		return fmt.Errorf("%d owners and moderators in all policies, at most %d are allowed: give the others the role in their token", moderators, MaxAllModerators)
 	}
 	return nil
 }
@@ -128,6 +137,42 @@ func checkPolicy(p *Policy, placements []*Placement) error {
 		if !slices.Contains(Verbs, v) {
 			return fmt.Errorf("verb %.80q is none of %v", v, Verbs)
 		}
+	}
+	return checkModeration(p)
+}
+
+// checkModeration checks who moderates, and what the filter does.
+func checkModeration(p *Policy) error {
+	for _, list := range []struct {
+		name  string
+		users []string
+	}{{"owners", p.Owners}, {"moderators", p.Moderators}} {
+		if len(list.users) > MaxModerators {
+			return fmt.Errorf("%d %s, at most %d are allowed: give the others the role in their token", len(list.users), list.name, MaxModerators)
+		}
+		for i, user := range list.users {
+			if err := protocol.CheckUser(user); err != nil {
+				return fmt.Errorf("%s: %.80q: %s", list.name, user, message(err))
+			}
+			if slices.Contains(list.users[:i], user) {
+				return fmt.Errorf("%s: %q is there twice", list.name, user)
+			}
+		}
+	}
+	for _, choice := range []struct {
+		name, value string
+		from        []string
+	}{
+		{"role", p.Role, []string{"member", "muted"}},
+		{"filter", p.Filter, []string{"enforce", "report", "off"}},
+		{"hook", p.Hook, []string{"off", "open", "closed"}},
+	} {
+		if choice.value != "" && !slices.Contains(choice.from, choice.value) {
+			return fmt.Errorf("%s %.80q is none of %v", choice.name, choice.value, choice.from)
+		}
+	}
+	if p.FilterSeverity > maxSeverity {
+		return fmt.Errorf("filter_severity is %d, the most is %d", p.FilterSeverity, maxSeverity)
 	}
 	return nil
 }

@@ -32,21 +32,51 @@ const (
 	Publish = "publish" // append to it
 	History = "history" // read what was
 	Members = "members" // see who is there
+	// Moderate is to take messages back and to sanction members, with the rank of
+	// a moderator.
+	Moderate = "moderate"
 )
 
 // Verbs lists them.
-func Verbs() []string { return []string{Join, Publish, History, Members} }
+func Verbs() []string { return []string{Join, Publish, History, Members, Moderate} }
+
+// implied is asked for at every publish: nothing is made for it.
+var implied = map[string][]string{
+	protocol.RoleOwner:     Verbs(),
+	protocol.RoleModerator: Verbs(),
+	protocol.RoleMember:    {Join, Publish, History, Members},
+	protocol.RoleMuted:     {Join, History, Members},
+}
+
+// Implied are the verbs that a role brings with it, not to be changed; nil for a
+// role that this version does not know.
+func Implied(role string) []string { return implied[role] }
 
 // MaxGrants bounds the grants of one token: they are held per session and
 // looked through at every join.
 const MaxGrants = 64
 
+// maxRole bounds a role, in bytes: later versions may know longer names.
+const maxRole = 32
+
 // Grant allows verbs on every room whose name matches Pattern, in which '*'
-// stands for any run of characters. Verbs that this version does not know
-// allow nothing.
+// stands for any run of characters, and may give a role there (protocol.Roles),
+// which implies verbs. Verbs that this version does not know allow nothing; a
+// role that it does not know may be meant to forbid something, so that its whole
+// grant allows nothing.
 type Grant struct {
 	Pattern string   `json:"pattern"`
-	Verbs   []string `json:"verbs"`
+	Verbs   []string `json:"verbs,omitempty"`
+	Role    string   `json:"role,omitempty"`
+}
+
+// Allows reports whether the grant allows the verb on the rooms it is for.
+func (g *Grant) Allows(verb string) bool {
+	implied := Implied(g.Role)
+	if g.Role != "" && implied == nil {
+		return false
+	}
+	return slices.Contains(g.Verbs, verb) || slices.Contains(implied, verb)
 }
 
 // Claims is a token's payload: RFC 7519's registered claims, of which sub is
@@ -75,6 +105,9 @@ func (c *Claims) Check() error {
 		if g.Pattern == "" || len(g.Pattern) > protocol.MaxRoomName {
 			return fmt.Errorf("rooms: a pattern has 1 to %d bytes, not %d", protocol.MaxRoomName, len(g.Pattern))
 		}
+		if len(g.Role) > maxRole {
+			return fmt.Errorf("rooms: a role has at most %d bytes", maxRole)
+		}
 		if len(g.Verbs) > 2*len(Verbs()) {
 			return fmt.Errorf("rooms: a grant has at most %d verbs", 2*len(Verbs()))
 		}
@@ -91,12 +124,36 @@ var latest = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
 
 // May reports whether one of the grants allows the verb on the room.
 func May(grants []Grant, verb, room string) bool {
-	for _, g := range grants {
-		if slices.Contains(g.Verbs, verb) && protocol.MatchPattern(g.Pattern, room) {
+	for i := range grants {
+		if grants[i].Allows(verb) && protocol.MatchPattern(grants[i].Pattern, room) {
 			return true
 		}
 	}
 	return false
+}
+
+// Role is what the grants make of the user in the room: owner, moderator, muted
+// or, when they say nothing of it, empty; the first of these that one of them
+// gives. It does not look at who may join.
+func Role(grants []Grant, room string) string {
+	muted := ""
+	owner, moderator := false, false
+	for i := range grants {
+		if g := &grants[i]; protocol.MatchPattern(g.Pattern, room) {
+			owner = owner || g.Role == protocol.RoleOwner
+			moderator = moderator || g.Allows(Moderate)
+			if g.Role == protocol.RoleMuted {
+				muted = protocol.RoleMuted
+			}
+		}
+	}
+	switch {
+	case owner:
+		return protocol.RoleOwner
+	case moderator:
+		return protocol.RoleModerator
+	}
+	return muted
 }
 
 // Sign makes a token. id goes into its header as kid, if not empty.

@@ -1,6 +1,7 @@
 package token_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -57,8 +58,9 @@ func TestSignRefusesWhatAnEdgeWould(t *testing.T) {
 		"odd user":       {token.Claims{RegisteredClaims: jwt.RegisteredClaims{Subject: "a b"}}, "sub:"},
 		"odd name":       {token.Claims{RegisteredClaims: jwt.RegisteredClaims{Subject: "a"}, Name: "a\tb"}, "name:"},
 		"long pattern":   {token.Claims{RegisteredClaims: jwt.RegisteredClaims{Subject: "a"}, Rooms: []token.Grant{{Pattern: long + "x"}}}, "pattern"},
-		"many verbs":     {token.Claims{RegisteredClaims: jwt.RegisteredClaims{Subject: "a"}, Rooms: []token.Grant{{Pattern: "*", Verbs: make([]string, 9)}}}, "verbs"},
+		"many verbs":     {token.Claims{RegisteredClaims: jwt.RegisteredClaims{Subject: "a"}, Rooms: []token.Grant{{Pattern: "*", Verbs: make([]string, 11)}}}, "verbs"},
 		"date before":    {token.Claims{RegisteredClaims: jwt.RegisteredClaims{Subject: "a", ExpiresAt: jwt.NewNumericDate(time.Unix(-1, 0))}}, "exp"},
+		"long role":      {token.Claims{RegisteredClaims: jwt.RegisteredClaims{Subject: "a"}, Rooms: []token.Grant{{Pattern: "*", Role: long}}}, "role"},
 		"large in total": {token.Claims{RegisteredClaims: jwt.RegisteredClaims{Subject: "a"}, Rooms: many}, "grant fewer rooms"},
 	} {
 		if _, err := token.Sign(c.claims, token.EdDSA, key, ""); err == nil || !strings.Contains(err.Error(), c.want) {
@@ -71,5 +73,32 @@ func TestSignRefusesWhatAnEdgeWould(t *testing.T) {
 	}
 	if _, err := token.Sign(good, "none", key, ""); err == nil {
 		t.Error("none signed")
+	}
+}
+
+func TestRolesImplyVerbs(t *testing.T) {
+	for why, c := range map[string]struct {
+		grants []token.Grant
+		role   string
+		may    []string
+	}{
+		"nothing":                   {nil, "", nil},
+		"owner":                     {[]token.Grant{{Pattern: "*", Role: "owner"}}, "owner", token.Verbs()},
+		"moderator":                 {[]token.Grant{{Pattern: "lob*", Role: "moderator"}}, "moderator", token.Verbs()},
+		"moderator elsewhere":       {[]token.Grant{{Pattern: "a*", Role: "moderator"}, {Pattern: "*", Role: "member"}}, "", []string{"join", "publish", "history", "members"}},
+		"the verb makes one":        {[]token.Grant{{Pattern: "*", Verbs: []string{"join", "moderate"}}}, "moderator", []string{"join", "moderate"}},
+		"muted":                     {[]token.Grant{{Pattern: "*", Role: "muted"}}, "muted", []string{"join", "history", "members"}},
+		"muted, with a verb":        {[]token.Grant{{Pattern: "*", Role: "muted", Verbs: []string{"publish"}}}, "muted", []string{"join", "publish", "history", "members"}},
+		"the strongest":             {[]token.Grant{{Pattern: "*", Role: "muted"}, {Pattern: "*", Role: "moderator"}, {Pattern: "lobby", Role: "owner"}}, "owner", token.Verbs()},
+		"a role of a later version": {[]token.Grant{{Pattern: "*", Role: "guest", Verbs: []string{"join", "moderate"}}}, "", nil},
+	} {
+		if got := token.Role(c.grants, "lobby"); got != c.role {
+			t.Errorf("%s: role %q, want %q", why, got, c.role)
+		}
+		for _, verb := range append(token.Verbs(), "dance") {
+			if got, want := token.May(c.grants, verb, "lobby"), slices.Contains(c.may, verb); got != want {
+				t.Errorf("%s: may %s: %v", why, verb, got)
+			}
+		}
 	}
 }

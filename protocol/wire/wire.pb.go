@@ -45,6 +45,7 @@ type ClientFrame struct {
 	//	*ClientFrame_Members
 	//	*ClientFrame_Ping
 	//	*ClientFrame_HeartbeatAck
+	//	*ClientFrame_Moderate
 	Command       isClientFrame_Command `protobuf_oneof:"command"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -175,6 +176,15 @@ func (x *ClientFrame) GetHeartbeatAck() *HeartbeatAck {
 	return nil
 }
 
+func (x *ClientFrame) GetModerate() *Moderate {
+	if x != nil {
+		if x, ok := x.Command.(*ClientFrame_Moderate); ok {
+			return x.Moderate
+		}
+	}
+	return nil
+}
+
 type isClientFrame_Command interface {
 	isClientFrame_Command()
 }
@@ -215,6 +225,10 @@ type ClientFrame_HeartbeatAck struct {
 	HeartbeatAck *HeartbeatAck `protobuf:"bytes,10,opt,name=heartbeat_ack,json=heartbeatAck,proto3,oneof"`
 }
 
+type ClientFrame_Moderate struct {
+	Moderate *Moderate `protobuf:"bytes,11,opt,name=moderate,proto3,oneof"`
+}
+
 func (*ClientFrame_Connect) isClientFrame_Command() {}
 
 func (*ClientFrame_Refresh) isClientFrame_Command() {}
@@ -233,6 +247,8 @@ func (*ClientFrame_Ping) isClientFrame_Command() {}
 
 func (*ClientFrame_HeartbeatAck) isClientFrame_Command() {}
 
+func (*ClientFrame_Moderate) isClientFrame_Command() {}
+
 // ServerFrame is what the server sends: a reply, which carries the command's
 // id, or a push, whose id is 0.
 type ServerFrame struct {
@@ -249,6 +265,7 @@ type ServerFrame struct {
 	//	*ServerFrame_Messages
 	//	*ServerFrame_Members
 	//	*ServerFrame_Pong
+	//	*ServerFrame_Moderated
 	//	*ServerFrame_Batch
 	//	*ServerFrame_Gap
 	//	*ServerFrame_Presence
@@ -256,6 +273,7 @@ type ServerFrame struct {
 	//	*ServerFrame_Heartbeat
 	//	*ServerFrame_Reconnect
 	//	*ServerFrame_Close
+	//	*ServerFrame_Sanction
 	Body          isServerFrame_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -386,6 +404,15 @@ func (x *ServerFrame) GetPong() *Pong {
 	return nil
 }
 
+func (x *ServerFrame) GetModerated() *Moderated {
+	if x != nil {
+		if x, ok := x.Body.(*ServerFrame_Moderated); ok {
+			return x.Moderated
+		}
+	}
+	return nil
+}
+
 func (x *ServerFrame) GetBatch() *Batch {
 	if x != nil {
 		if x, ok := x.Body.(*ServerFrame_Batch); ok {
@@ -449,6 +476,15 @@ func (x *ServerFrame) GetClose() *Close {
 	return nil
 }
 
+func (x *ServerFrame) GetSanction() *Sanction {
+	if x != nil {
+		if x, ok := x.Body.(*ServerFrame_Sanction); ok {
+			return x.Sanction
+		}
+	}
+	return nil
+}
+
 type isServerFrame_Body interface {
 	isServerFrame_Body()
 }
@@ -490,6 +526,10 @@ type ServerFrame_Pong struct {
 	Pong *Pong `protobuf:"bytes,10,opt,name=pong,proto3,oneof"`
 }
 
+type ServerFrame_Moderated struct {
+	Moderated *Moderated `protobuf:"bytes,11,opt,name=moderated,proto3,oneof"`
+}
+
 type ServerFrame_Batch struct {
 	// Pushes.
 	Batch *Batch `protobuf:"bytes,16,opt,name=batch,proto3,oneof"`
@@ -519,6 +559,10 @@ type ServerFrame_Close struct {
 	Close *Close `protobuf:"bytes,22,opt,name=close,proto3,oneof"`
 }
 
+type ServerFrame_Sanction struct {
+	Sanction *Sanction `protobuf:"bytes,24,opt,name=sanction,proto3,oneof"`
+}
+
 func (*ServerFrame_Error) isServerFrame_Body() {}
 
 func (*ServerFrame_Connected) isServerFrame_Body() {}
@@ -537,6 +581,8 @@ func (*ServerFrame_Members) isServerFrame_Body() {}
 
 func (*ServerFrame_Pong) isServerFrame_Body() {}
 
+func (*ServerFrame_Moderated) isServerFrame_Body() {}
+
 func (*ServerFrame_Batch) isServerFrame_Body() {}
 
 func (*ServerFrame_Gap) isServerFrame_Body() {}
@@ -550,6 +596,8 @@ func (*ServerFrame_Heartbeat) isServerFrame_Body() {}
 func (*ServerFrame_Reconnect) isServerFrame_Body() {}
 
 func (*ServerFrame_Close) isServerFrame_Body() {}
+
+func (*ServerFrame_Sanction) isServerFrame_Body() {}
 
 // Error answers a command that was refused. code and name are one row of the
 // code table; temporary says whether the same command may succeed later.
@@ -1191,6 +1239,7 @@ type Joined struct {
 	Gap           *Gap                   `protobuf:"bytes,7,opt,name=gap,proto3" json:"gap,omitempty"`
 	Survive       string                 `protobuf:"bytes,8,opt,name=survive,proto3" json:"survive,omitempty"` // "region" or "zone"
 	State         *RoomState             `protobuf:"bytes,9,opt,name=state,proto3" json:"state,omitempty"`
+	Role          string                 `protobuf:"bytes,10,opt,name=role,proto3" json:"role,omitempty"` // what you are here: "owner", "moderator", "member" or "muted"
 	Messages      []*Message             `protobuf:"bytes,15,rep,name=messages,proto3" json:"messages,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1287,6 +1336,13 @@ func (x *Joined) GetState() *RoomState {
 		return x.State
 	}
 	return nil
+}
+
+func (x *Joined) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
 }
 
 func (x *Joined) GetMessages() []*Message {
@@ -1489,6 +1545,8 @@ type Published struct {
 	Survive       string                 `protobuf:"bytes,4,opt,name=survive,proto3" json:"survive,omitempty"` // what the acknowledged message survives the loss of
 	Epoch         string                 `protobuf:"bytes,5,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	Duplicate     bool                   `protobuf:"varint,6,opt,name=duplicate,proto3" json:"duplicate,omitempty"` // this key had been accepted before
+	Verdict       string                 `protobuf:"bytes,7,opt,name=verdict,proto3" json:"verdict,omitempty"`      // "mask": the filter replaced words by asterisks; empty: as you sent it
+	Text          string                 `protobuf:"bytes,8,opt,name=text,proto3" json:"text,omitempty"`            // the text as it was appended, where the filter changed it
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1563,6 +1621,20 @@ func (x *Published) GetDuplicate() bool {
 		return x.Duplicate
 	}
 	return false
+}
+
+func (x *Published) GetVerdict() string {
+	if x != nil {
+		return x.Verdict
+	}
+	return ""
+}
+
+func (x *Published) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
 }
 
 // History reads from (inclusive) forward, or backward when reverse. from 0
@@ -2005,7 +2077,8 @@ func (x *Pong) GetTimeMs() int64 {
 }
 
 // Message is one entry of a room's log. Its encoded form, field 15 of batch,
-// joined and messages, is made once, by core, and shared by everybody.
+// joined and messages, is made once, by core, and shared by everybody. Fields 8
+// to 11 come before 3 to 7 there.
 type Message struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Seq           uint64                 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
@@ -2013,8 +2086,11 @@ type Message struct {
 	Sender        string                 `protobuf:"bytes,3,opt,name=sender,proto3" json:"sender,omitempty"`                // user
 	Name          string                 `protobuf:"bytes,4,opt,name=name,proto3" json:"name,omitempty"`                    // the sender's display name, if the token had one
 	Kind          string                 `protobuf:"bytes,5,opt,name=kind,proto3" json:"kind,omitempty"`
-	Text          string                 `protobuf:"bytes,6,opt,name=text,proto3" json:"text,omitempty"`
+	Text          string                 `protobuf:"bytes,6,opt,name=text,proto3" json:"text,omitempty"` // of one that retracts: the reason
 	Data          []byte                 `protobuf:"bytes,7,opt,name=data,proto3" json:"data,omitempty"`
+	Retracts      uint64                 `protobuf:"varint,8,opt,name=retracts,proto3" json:"retracts,omitempty"` // this message takes back the earlier one of that seq: stop showing it
+	Gone          string                 `protobuf:"bytes,9,opt,name=gone,proto3" json:"gone,omitempty"`          // why there is no content: "retracted" or "withheld"; do not show it
+	Shadow        bool                   `protobuf:"varint,11,opt,name=shadow,proto3" json:"shadow,omitempty"`    // only its sender and moderators get it; the sender gets it without this
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2096,6 +2172,27 @@ func (x *Message) GetData() []byte {
 		return x.Data
 	}
 	return nil
+}
+
+func (x *Message) GetRetracts() uint64 {
+	if x != nil {
+		return x.Retracts
+	}
+	return 0
+}
+
+func (x *Message) GetGone() string {
+	if x != nil {
+		return x.Gone
+	}
+	return ""
+}
+
+func (x *Message) GetShadow() bool {
+	if x != nil {
+		return x.Shadow
+	}
+	return false
 }
 
 // Batch carries consecutive messages.
@@ -2388,6 +2485,233 @@ func (x *RoomState) GetMessageBytes() uint32 {
 	return 0
 }
 
+// Moderate acts on a room or one of its users. It needs the role moderator or
+// owner, and reaches only users of a lower role.
+type Moderate struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Room  string                 `protobuf:"bytes,1,opt,name=room,proto3" json:"room,omitempty"`
+	// "retract" (seq), "mute", "unmute", "ban", "unban" (user), "slow"
+	// (duration_ms between two messages of a user; 0 goes back to the policy),
+	// "approve" (seq of a held message in the room's moderation feed).
+	Action        string `protobuf:"bytes,2,opt,name=action,proto3" json:"action,omitempty"`
+	User          string `protobuf:"bytes,3,opt,name=user,proto3" json:"user,omitempty"`
+	Seq           uint64 `protobuf:"varint,4,opt,name=seq,proto3" json:"seq,omitempty"`
+	DurationMs    uint64 `protobuf:"varint,5,opt,name=duration_ms,json=durationMs,proto3" json:"duration_ms,omitempty"` // of a mute or ban; 0: until it is lifted
+	Reason        string `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Moderate) Reset() {
+	*x = Moderate{}
+	mi := &file_protocol_wire_wire_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Moderate) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Moderate) ProtoMessage() {}
+
+func (x *Moderate) ProtoReflect() protoreflect.Message {
+	mi := &file_protocol_wire_wire_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Moderate.ProtoReflect.Descriptor instead.
+func (*Moderate) Descriptor() ([]byte, []int) {
+	return file_protocol_wire_wire_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *Moderate) GetRoom() string {
+	if x != nil {
+		return x.Room
+	}
+	return ""
+}
+
+func (x *Moderate) GetAction() string {
+	if x != nil {
+		return x.Action
+	}
+	return ""
+}
+
+func (x *Moderate) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *Moderate) GetSeq() uint64 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+func (x *Moderate) GetDurationMs() uint64 {
+	if x != nil {
+		return x.DurationMs
+	}
+	return 0
+}
+
+func (x *Moderate) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type Moderated struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Room          string                 `protobuf:"bytes,1,opt,name=room,proto3" json:"room,omitempty"`
+	Action        string                 `protobuf:"bytes,2,opt,name=action,proto3" json:"action,omitempty"`
+	Seq           uint64                 `protobuf:"varint,3,opt,name=seq,proto3" json:"seq,omitempty"`                        // retract: of the message that says so. approve: of the message
+	UntilMs       int64                  `protobuf:"varint,4,opt,name=until_ms,json=untilMs,proto3" json:"until_ms,omitempty"` // mute, ban: Unix milliseconds; 0: until it is lifted
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Moderated) Reset() {
+	*x = Moderated{}
+	mi := &file_protocol_wire_wire_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Moderated) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Moderated) ProtoMessage() {}
+
+func (x *Moderated) ProtoReflect() protoreflect.Message {
+	mi := &file_protocol_wire_wire_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Moderated.ProtoReflect.Descriptor instead.
+func (*Moderated) Descriptor() ([]byte, []int) {
+	return file_protocol_wire_wire_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *Moderated) GetRoom() string {
+	if x != nil {
+		return x.Room
+	}
+	return ""
+}
+
+func (x *Moderated) GetAction() string {
+	if x != nil {
+		return x.Action
+	}
+	return ""
+}
+
+func (x *Moderated) GetSeq() uint64 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+func (x *Moderated) GetUntilMs() int64 {
+	if x != nil {
+		return x.UntilMs
+	}
+	return 0
+}
+
+// Sanction tells a user that it may publish, or be here, no more, or again. A
+// banned user is no longer in the room.
+type Sanction struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Room          string                 `protobuf:"bytes,1,opt,name=room,proto3" json:"room,omitempty"`
+	Action        string                 `protobuf:"bytes,2,opt,name=action,proto3" json:"action,omitempty"`                   // "mute", "unmute", "ban", "unban"
+	UntilMs       int64                  `protobuf:"varint,3,opt,name=until_ms,json=untilMs,proto3" json:"until_ms,omitempty"` // 0: until it is lifted
+	Reason        string                 `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Sanction) Reset() {
+	*x = Sanction{}
+	mi := &file_protocol_wire_wire_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Sanction) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Sanction) ProtoMessage() {}
+
+func (x *Sanction) ProtoReflect() protoreflect.Message {
+	mi := &file_protocol_wire_wire_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Sanction.ProtoReflect.Descriptor instead.
+func (*Sanction) Descriptor() ([]byte, []int) {
+	return file_protocol_wire_wire_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *Sanction) GetRoom() string {
+	if x != nil {
+		return x.Room
+	}
+	return ""
+}
+
+func (x *Sanction) GetAction() string {
+	if x != nil {
+		return x.Action
+	}
+	return ""
+}
+
+func (x *Sanction) GetUntilMs() int64 {
+	if x != nil {
+		return x.UntilMs
+	}
+	return 0
+}
+
+func (x *Sanction) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 type Heartbeat struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	IntervalMs    uint32                 `protobuf:"varint,1,opt,name=interval_ms,json=intervalMs,proto3" json:"interval_ms,omitempty"` // the next one comes after this much silence
@@ -2397,7 +2721,7 @@ type Heartbeat struct {
 
 func (x *Heartbeat) Reset() {
 	*x = Heartbeat{}
-	mi := &file_protocol_wire_wire_proto_msgTypes[27]
+	mi := &file_protocol_wire_wire_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2409,7 +2733,7 @@ func (x *Heartbeat) String() string {
 func (*Heartbeat) ProtoMessage() {}
 
 func (x *Heartbeat) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_wire_wire_proto_msgTypes[27]
+	mi := &file_protocol_wire_wire_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2422,7 +2746,7 @@ func (x *Heartbeat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Heartbeat.ProtoReflect.Descriptor instead.
 func (*Heartbeat) Descriptor() ([]byte, []int) {
-	return file_protocol_wire_wire_proto_rawDescGZIP(), []int{27}
+	return file_protocol_wire_wire_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Heartbeat) GetIntervalMs() uint32 {
@@ -2440,7 +2764,7 @@ type HeartbeatAck struct {
 
 func (x *HeartbeatAck) Reset() {
 	*x = HeartbeatAck{}
-	mi := &file_protocol_wire_wire_proto_msgTypes[28]
+	mi := &file_protocol_wire_wire_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2452,7 +2776,7 @@ func (x *HeartbeatAck) String() string {
 func (*HeartbeatAck) ProtoMessage() {}
 
 func (x *HeartbeatAck) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_wire_wire_proto_msgTypes[28]
+	mi := &file_protocol_wire_wire_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2465,7 +2789,7 @@ func (x *HeartbeatAck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeartbeatAck.ProtoReflect.Descriptor instead.
 func (*HeartbeatAck) Descriptor() ([]byte, []int) {
-	return file_protocol_wire_wire_proto_rawDescGZIP(), []int{28}
+	return file_protocol_wire_wire_proto_rawDescGZIP(), []int{31}
 }
 
 // Reconnect asks the client to move: wait a random time in the range, then
@@ -2482,7 +2806,7 @@ type Reconnect struct {
 
 func (x *Reconnect) Reset() {
 	*x = Reconnect{}
-	mi := &file_protocol_wire_wire_proto_msgTypes[29]
+	mi := &file_protocol_wire_wire_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2494,7 +2818,7 @@ func (x *Reconnect) String() string {
 func (*Reconnect) ProtoMessage() {}
 
 func (x *Reconnect) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_wire_wire_proto_msgTypes[29]
+	mi := &file_protocol_wire_wire_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2507,7 +2831,7 @@ func (x *Reconnect) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reconnect.ProtoReflect.Descriptor instead.
 func (*Reconnect) Descriptor() ([]byte, []int) {
-	return file_protocol_wire_wire_proto_rawDescGZIP(), []int{29}
+	return file_protocol_wire_wire_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Reconnect) GetReason() string {
@@ -2552,7 +2876,7 @@ type Close struct {
 
 func (x *Close) Reset() {
 	*x = Close{}
-	mi := &file_protocol_wire_wire_proto_msgTypes[30]
+	mi := &file_protocol_wire_wire_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2564,7 +2888,7 @@ func (x *Close) String() string {
 func (*Close) ProtoMessage() {}
 
 func (x *Close) ProtoReflect() protoreflect.Message {
-	mi := &file_protocol_wire_wire_proto_msgTypes[30]
+	mi := &file_protocol_wire_wire_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2577,7 +2901,7 @@ func (x *Close) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Close.ProtoReflect.Descriptor instead.
 func (*Close) Descriptor() ([]byte, []int) {
-	return file_protocol_wire_wire_proto_rawDescGZIP(), []int{30}
+	return file_protocol_wire_wire_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Close) GetCode() uint32 {
@@ -2613,7 +2937,7 @@ var File_protocol_wire_wire_proto protoreflect.FileDescriptor
 const file_protocol_wire_wire_proto_rawDesc = "" +
 	"\n" +
 	"\x18protocol/wire/wire.proto\x12\n" +
-	"barrage.v1\"\xdf\x03\n" +
+	"barrage.v1\"\x8d\x04\n" +
 	"\vClientFrame\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12/\n" +
 	"\aconnect\x18\x02 \x01(\v2\x13.barrage.v1.ConnectH\x00R\aconnect\x12/\n" +
@@ -2625,8 +2949,9 @@ const file_protocol_wire_wire_proto_rawDesc = "" +
 	"\amembers\x18\b \x01(\v2\x13.barrage.v1.MembersH\x00R\amembers\x12&\n" +
 	"\x04ping\x18\t \x01(\v2\x10.barrage.v1.PingH\x00R\x04ping\x12?\n" +
 	"\rheartbeat_ack\x18\n" +
-	" \x01(\v2\x18.barrage.v1.HeartbeatAckH\x00R\fheartbeatAckB\t\n" +
-	"\acommandJ\x04\b\v\x10\f\"\xb2\x06\n" +
+	" \x01(\v2\x18.barrage.v1.HeartbeatAckH\x00R\fheartbeatAck\x122\n" +
+	"\bmoderate\x18\v \x01(\v2\x14.barrage.v1.ModerateH\x00R\bmoderateB\t\n" +
+	"\acommand\"\x97\a\n" +
 	"\vServerFrame\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12)\n" +
 	"\x05error\x18\x02 \x01(\v2\x11.barrage.v1.ErrorH\x00R\x05error\x125\n" +
@@ -2638,15 +2963,17 @@ const file_protocol_wire_wire_proto_rawDesc = "" +
 	"\bmessages\x18\b \x01(\v2\x14.barrage.v1.MessagesH\x00R\bmessages\x123\n" +
 	"\amembers\x18\t \x01(\v2\x17.barrage.v1.MembersPageH\x00R\amembers\x12&\n" +
 	"\x04pong\x18\n" +
-	" \x01(\v2\x10.barrage.v1.PongH\x00R\x04pong\x12)\n" +
+	" \x01(\v2\x10.barrage.v1.PongH\x00R\x04pong\x125\n" +
+	"\tmoderated\x18\v \x01(\v2\x15.barrage.v1.ModeratedH\x00R\tmoderated\x12)\n" +
 	"\x05batch\x18\x10 \x01(\v2\x11.barrage.v1.BatchH\x00R\x05batch\x12#\n" +
 	"\x03gap\x18\x11 \x01(\v2\x0f.barrage.v1.GapH\x00R\x03gap\x122\n" +
 	"\bpresence\x18\x12 \x01(\v2\x14.barrage.v1.PresenceH\x00R\bpresence\x12+\n" +
 	"\x04room\x18\x13 \x01(\v2\x15.barrage.v1.RoomStateH\x00R\x04room\x125\n" +
 	"\theartbeat\x18\x14 \x01(\v2\x15.barrage.v1.HeartbeatH\x00R\theartbeat\x125\n" +
 	"\treconnect\x18\x15 \x01(\v2\x15.barrage.v1.ReconnectH\x00R\treconnect\x12)\n" +
-	"\x05close\x18\x16 \x01(\v2\x11.barrage.v1.CloseH\x00R\x05closeB\x06\n" +
-	"\x04bodyJ\x04\b\v\x10\fJ\x04\b\x17\x10\x18\"\xdf\x01\n" +
+	"\x05close\x18\x16 \x01(\v2\x11.barrage.v1.CloseH\x00R\x05close\x122\n" +
+	"\bsanction\x18\x18 \x01(\v2\x14.barrage.v1.SanctionH\x00R\bsanctionB\x06\n" +
+	"\x04bodyJ\x04\b\x17\x10\x18\"\xdf\x01\n" +
 	"\x05Error\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\rR\x04code\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n" +
@@ -2704,7 +3031,7 @@ const file_protocol_wire_wire_proto_rawDesc = "" +
 	"\x05epoch\x18\x02 \x01(\tR\x05epoch\x12\x19\n" +
 	"\x05since\x18\x03 \x01(\x04H\x00R\x05since\x88\x01\x01\x12\x16\n" +
 	"\x06recent\x18\x04 \x01(\rR\x06recentB\b\n" +
-	"\x06_since\"\xaf\x02\n" +
+	"\x06_since\"\xc3\x02\n" +
 	"\x06Joined\x12\x12\n" +
 	"\x04room\x18\x01 \x01(\tR\x04room\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\tR\x05epoch\x12\x12\n" +
@@ -2714,7 +3041,9 @@ const file_protocol_wire_wire_proto_rawDesc = "" +
 	"\trecovered\x18\x06 \x01(\bR\trecovered\x12!\n" +
 	"\x03gap\x18\a \x01(\v2\x0f.barrage.v1.GapR\x03gap\x12\x18\n" +
 	"\asurvive\x18\b \x01(\tR\asurvive\x12+\n" +
-	"\x05state\x18\t \x01(\v2\x15.barrage.v1.RoomStateR\x05state\x12/\n" +
+	"\x05state\x18\t \x01(\v2\x15.barrage.v1.RoomStateR\x05state\x12\x12\n" +
+	"\x04role\x18\n" +
+	" \x01(\tR\x04role\x12/\n" +
 	"\bmessages\x18\x0f \x03(\v2\x13.barrage.v1.MessageR\bmessages\"\x1b\n" +
 	"\x05Leave\x12\x12\n" +
 	"\x04room\x18\x01 \x01(\tR\x04room\"\x1a\n" +
@@ -2728,14 +3057,16 @@ const file_protocol_wire_wire_proto_rawDesc = "" +
 	"\x04data\x18\x05 \x01(\fR\x04data\x12\x14\n" +
 	"\x05order\x18\x06 \x01(\x04R\x05order\x12\x1d\n" +
 	"\n" +
-	"timeout_ms\x18\a \x01(\rR\ttimeoutMs\"\x98\x01\n" +
+	"timeout_ms\x18\a \x01(\rR\ttimeoutMs\"\xc6\x01\n" +
 	"\tPublished\x12\x12\n" +
 	"\x04room\x18\x01 \x01(\tR\x04room\x12\x10\n" +
 	"\x03seq\x18\x02 \x01(\x04R\x03seq\x12\x17\n" +
 	"\atime_ms\x18\x03 \x01(\x03R\x06timeMs\x12\x18\n" +
 	"\asurvive\x18\x04 \x01(\tR\asurvive\x12\x14\n" +
 	"\x05epoch\x18\x05 \x01(\tR\x05epoch\x12\x1c\n" +
-	"\tduplicate\x18\x06 \x01(\bR\tduplicate\"w\n" +
+	"\tduplicate\x18\x06 \x01(\bR\tduplicate\x12\x18\n" +
+	"\averdict\x18\a \x01(\tR\averdict\x12\x12\n" +
+	"\x04text\x18\b \x01(\tR\x04text\"w\n" +
 	"\aHistory\x12\x12\n" +
 	"\x04room\x18\x01 \x01(\tR\x04room\x12\x12\n" +
 	"\x04from\x18\x02 \x01(\x04R\x04from\x12\x14\n" +
@@ -2766,7 +3097,7 @@ const file_protocol_wire_wire_proto_rawDesc = "" +
 	"\bsessions\x18\x03 \x01(\rR\bsessions\"\x06\n" +
 	"\x04Ping\"\x1f\n" +
 	"\x04Pong\x12\x17\n" +
-	"\atime_ms\x18\x01 \x01(\x03R\x06timeMs\"\x9c\x01\n" +
+	"\atime_ms\x18\x01 \x01(\x03R\x06timeMs\"\xe4\x01\n" +
 	"\aMessage\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x17\n" +
 	"\atime_ms\x18\x02 \x01(\x03R\x06timeMs\x12\x16\n" +
@@ -2774,7 +3105,10 @@ const file_protocol_wire_wire_proto_rawDesc = "" +
 	"\x04name\x18\x04 \x01(\tR\x04name\x12\x12\n" +
 	"\x04kind\x18\x05 \x01(\tR\x04kind\x12\x12\n" +
 	"\x04text\x18\x06 \x01(\tR\x04text\x12\x12\n" +
-	"\x04data\x18\a \x01(\fR\x04data\"\x94\x01\n" +
+	"\x04data\x18\a \x01(\fR\x04data\x12\x1a\n" +
+	"\bretracts\x18\b \x01(\x04R\bretracts\x12\x12\n" +
+	"\x04gone\x18\t \x01(\tR\x04gone\x12\x16\n" +
+	"\x06shadow\x18\v \x01(\bR\x06shadow\"\x94\x01\n" +
 	"\x05Batch\x12\x12\n" +
 	"\x04room\x18\x01 \x01(\tR\x04room\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\tR\x05epoch\x12\x16\n" +
@@ -2797,7 +3131,25 @@ const file_protocol_wire_wire_proto_rawDesc = "" +
 	"\asurvive\x18\x02 \x01(\tR\asurvive\x12 \n" +
 	"\fslow_mode_ms\x18\x03 \x01(\rR\n" +
 	"slowModeMs\x12#\n" +
-	"\rmessage_bytes\x18\x04 \x01(\rR\fmessageBytes\",\n" +
+	"\rmessage_bytes\x18\x04 \x01(\rR\fmessageBytes\"\x95\x01\n" +
+	"\bModerate\x12\x12\n" +
+	"\x04room\x18\x01 \x01(\tR\x04room\x12\x16\n" +
+	"\x06action\x18\x02 \x01(\tR\x06action\x12\x12\n" +
+	"\x04user\x18\x03 \x01(\tR\x04user\x12\x10\n" +
+	"\x03seq\x18\x04 \x01(\x04R\x03seq\x12\x1f\n" +
+	"\vduration_ms\x18\x05 \x01(\x04R\n" +
+	"durationMs\x12\x16\n" +
+	"\x06reason\x18\x06 \x01(\tR\x06reason\"d\n" +
+	"\tModerated\x12\x12\n" +
+	"\x04room\x18\x01 \x01(\tR\x04room\x12\x16\n" +
+	"\x06action\x18\x02 \x01(\tR\x06action\x12\x10\n" +
+	"\x03seq\x18\x03 \x01(\x04R\x03seq\x12\x19\n" +
+	"\buntil_ms\x18\x04 \x01(\x03R\auntilMs\"i\n" +
+	"\bSanction\x12\x12\n" +
+	"\x04room\x18\x01 \x01(\tR\x04room\x12\x16\n" +
+	"\x06action\x18\x02 \x01(\tR\x06action\x12\x19\n" +
+	"\buntil_ms\x18\x03 \x01(\x03R\auntilMs\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\",\n" +
 	"\tHeartbeat\x12\x1f\n" +
 	"\vinterval_ms\x18\x01 \x01(\rR\n" +
 	"intervalMs\"\x0e\n" +
@@ -2825,7 +3177,7 @@ func file_protocol_wire_wire_proto_rawDescGZIP() []byte {
 	return file_protocol_wire_wire_proto_rawDescData
 }
 
-var file_protocol_wire_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
+var file_protocol_wire_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
 var file_protocol_wire_wire_proto_goTypes = []any{
 	(*ClientFrame)(nil),     // 0: barrage.v1.ClientFrame
 	(*ServerFrame)(nil),     // 1: barrage.v1.ServerFrame
@@ -2854,10 +3206,13 @@ var file_protocol_wire_wire_proto_goTypes = []any{
 	(*Gap)(nil),             // 24: barrage.v1.Gap
 	(*Presence)(nil),        // 25: barrage.v1.Presence
 	(*RoomState)(nil),       // 26: barrage.v1.RoomState
-	(*Heartbeat)(nil),       // 27: barrage.v1.Heartbeat
-	(*HeartbeatAck)(nil),    // 28: barrage.v1.HeartbeatAck
-	(*Reconnect)(nil),       // 29: barrage.v1.Reconnect
-	(*Close)(nil),           // 30: barrage.v1.Close
+	(*Moderate)(nil),        // 27: barrage.v1.Moderate
+	(*Moderated)(nil),       // 28: barrage.v1.Moderated
+	(*Sanction)(nil),        // 29: barrage.v1.Sanction
+	(*Heartbeat)(nil),       // 30: barrage.v1.Heartbeat
+	(*HeartbeatAck)(nil),    // 31: barrage.v1.HeartbeatAck
+	(*Reconnect)(nil),       // 32: barrage.v1.Reconnect
+	(*Close)(nil),           // 33: barrage.v1.Close
 }
 var file_protocol_wire_wire_proto_depIdxs = []int32{
 	3,  // 0: barrage.v1.ClientFrame.connect:type_name -> barrage.v1.Connect
@@ -2868,39 +3223,42 @@ var file_protocol_wire_wire_proto_depIdxs = []int32{
 	15, // 5: barrage.v1.ClientFrame.history:type_name -> barrage.v1.History
 	17, // 6: barrage.v1.ClientFrame.members:type_name -> barrage.v1.Members
 	20, // 7: barrage.v1.ClientFrame.ping:type_name -> barrage.v1.Ping
-	28, // 8: barrage.v1.ClientFrame.heartbeat_ack:type_name -> barrage.v1.HeartbeatAck
-	2,  // 9: barrage.v1.ServerFrame.error:type_name -> barrage.v1.Error
-	4,  // 10: barrage.v1.ServerFrame.connected:type_name -> barrage.v1.Connected
-	8,  // 11: barrage.v1.ServerFrame.refreshed:type_name -> barrage.v1.Refreshed
-	10, // 12: barrage.v1.ServerFrame.joined:type_name -> barrage.v1.Joined
-	12, // 13: barrage.v1.ServerFrame.left:type_name -> barrage.v1.Left
-	14, // 14: barrage.v1.ServerFrame.published:type_name -> barrage.v1.Published
-	16, // 15: barrage.v1.ServerFrame.messages:type_name -> barrage.v1.Messages
-	18, // 16: barrage.v1.ServerFrame.members:type_name -> barrage.v1.MembersPage
-	21, // 17: barrage.v1.ServerFrame.pong:type_name -> barrage.v1.Pong
-	23, // 18: barrage.v1.ServerFrame.batch:type_name -> barrage.v1.Batch
-	24, // 19: barrage.v1.ServerFrame.gap:type_name -> barrage.v1.Gap
-	25, // 20: barrage.v1.ServerFrame.presence:type_name -> barrage.v1.Presence
-	26, // 21: barrage.v1.ServerFrame.room:type_name -> barrage.v1.RoomState
-	27, // 22: barrage.v1.ServerFrame.heartbeat:type_name -> barrage.v1.Heartbeat
-	29, // 23: barrage.v1.ServerFrame.reconnect:type_name -> barrage.v1.Reconnect
-	30, // 24: barrage.v1.ServerFrame.close:type_name -> barrage.v1.Close
-	5,  // 25: barrage.v1.Connected.limits:type_name -> barrage.v1.Limits
-	6,  // 26: barrage.v1.Connected.heartbeat:type_name -> barrage.v1.HeartbeatPolicy
-	24, // 27: barrage.v1.Joined.gap:type_name -> barrage.v1.Gap
-	26, // 28: barrage.v1.Joined.state:type_name -> barrage.v1.RoomState
-	22, // 29: barrage.v1.Joined.messages:type_name -> barrage.v1.Message
-	22, // 30: barrage.v1.Messages.messages:type_name -> barrage.v1.Message
-	19, // 31: barrage.v1.MembersPage.members:type_name -> barrage.v1.Member
-	22, // 32: barrage.v1.Batch.messages:type_name -> barrage.v1.Message
-	19, // 33: barrage.v1.Presence.joined:type_name -> barrage.v1.Member
-	19, // 34: barrage.v1.Presence.left:type_name -> barrage.v1.Member
-	29, // 35: barrage.v1.Close.reconnect:type_name -> barrage.v1.Reconnect
-	36, // [36:36] is the sub-list for method output_type
-	36, // [36:36] is the sub-list for method input_type
-	36, // [36:36] is the sub-list for extension type_name
-	36, // [36:36] is the sub-list for extension extendee
-	0,  // [0:36] is the sub-list for field type_name
+	31, // 8: barrage.v1.ClientFrame.heartbeat_ack:type_name -> barrage.v1.HeartbeatAck
+	27, // 9: barrage.v1.ClientFrame.moderate:type_name -> barrage.v1.Moderate
+	2,  // 10: barrage.v1.ServerFrame.error:type_name -> barrage.v1.Error
+	4,  // 11: barrage.v1.ServerFrame.connected:type_name -> barrage.v1.Connected
+	8,  // 12: barrage.v1.ServerFrame.refreshed:type_name -> barrage.v1.Refreshed
+	10, // 13: barrage.v1.ServerFrame.joined:type_name -> barrage.v1.Joined
+	12, // 14: barrage.v1.ServerFrame.left:type_name -> barrage.v1.Left
+	14, // 15: barrage.v1.ServerFrame.published:type_name -> barrage.v1.Published
+	16, // 16: barrage.v1.ServerFrame.messages:type_name -> barrage.v1.Messages
+	18, // 17: barrage.v1.ServerFrame.members:type_name -> barrage.v1.MembersPage
+	21, // 18: barrage.v1.ServerFrame.pong:type_name -> barrage.v1.Pong
+	28, // 19: barrage.v1.ServerFrame.moderated:type_name -> barrage.v1.Moderated
+	23, // 20: barrage.v1.ServerFrame.batch:type_name -> barrage.v1.Batch
+	24, // 21: barrage.v1.ServerFrame.gap:type_name -> barrage.v1.Gap
+	25, // 22: barrage.v1.ServerFrame.presence:type_name -> barrage.v1.Presence
+	26, // 23: barrage.v1.ServerFrame.room:type_name -> barrage.v1.RoomState
+	30, // 24: barrage.v1.ServerFrame.heartbeat:type_name -> barrage.v1.Heartbeat
+	32, // 25: barrage.v1.ServerFrame.reconnect:type_name -> barrage.v1.Reconnect
+	33, // 26: barrage.v1.ServerFrame.close:type_name -> barrage.v1.Close
+	29, // 27: barrage.v1.ServerFrame.sanction:type_name -> barrage.v1.Sanction
+	5,  // 28: barrage.v1.Connected.limits:type_name -> barrage.v1.Limits
+	6,  // 29: barrage.v1.Connected.heartbeat:type_name -> barrage.v1.HeartbeatPolicy
+	24, // 30: barrage.v1.Joined.gap:type_name -> barrage.v1.Gap
+	26, // 31: barrage.v1.Joined.state:type_name -> barrage.v1.RoomState
+	22, // 32: barrage.v1.Joined.messages:type_name -> barrage.v1.Message
+	22, // 33: barrage.v1.Messages.messages:type_name -> barrage.v1.Message
+	19, // 34: barrage.v1.MembersPage.members:type_name -> barrage.v1.Member
+	22, // 35: barrage.v1.Batch.messages:type_name -> barrage.v1.Message
+	19, // 36: barrage.v1.Presence.joined:type_name -> barrage.v1.Member
+	19, // 37: barrage.v1.Presence.left:type_name -> barrage.v1.Member
+	32, // 38: barrage.v1.Close.reconnect:type_name -> barrage.v1.Reconnect
+	39, // [39:39] is the sub-list for method output_type
+	39, // [39:39] is the sub-list for method input_type
+	39, // [39:39] is the sub-list for extension type_name
+	39, // [39:39] is the sub-list for extension extendee
+	0,  // [0:39] is the sub-list for field type_name
 }
 
 func init() { file_protocol_wire_wire_proto_init() }
@@ -2918,6 +3276,7 @@ func file_protocol_wire_wire_proto_init() {
 		(*ClientFrame_Members)(nil),
 		(*ClientFrame_Ping)(nil),
 		(*ClientFrame_HeartbeatAck)(nil),
+		(*ClientFrame_Moderate)(nil),
 	}
 	file_protocol_wire_wire_proto_msgTypes[1].OneofWrappers = []any{
 		(*ServerFrame_Error)(nil),
@@ -2929,6 +3288,7 @@ func file_protocol_wire_wire_proto_init() {
 		(*ServerFrame_Messages)(nil),
 		(*ServerFrame_Members)(nil),
 		(*ServerFrame_Pong)(nil),
+		(*ServerFrame_Moderated)(nil),
 		(*ServerFrame_Batch)(nil),
 		(*ServerFrame_Gap)(nil),
 		(*ServerFrame_Presence)(nil),
@@ -2936,6 +3296,7 @@ func file_protocol_wire_wire_proto_init() {
 		(*ServerFrame_Heartbeat)(nil),
 		(*ServerFrame_Reconnect)(nil),
 		(*ServerFrame_Close)(nil),
+		(*ServerFrame_Sanction)(nil),
 	}
 	file_protocol_wire_wire_proto_msgTypes[9].OneofWrappers = []any{}
 	type x struct{}
@@ -2944,7 +3305,7 @@ func file_protocol_wire_wire_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_protocol_wire_wire_proto_rawDesc), len(file_protocol_wire_wire_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   31,
+			NumMessages:   34,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -21,6 +21,7 @@ const randomKey = () => [...crypto.getRandomValues(new Uint8Array(16))].map((b) 
 //   connected(info)     session, user, region, edge … after every connection
 //   messages(list)      in order, each once
 //   gap(gap)            messages that will not come
+//   sanction(sanction)  muted, or not any more
 //   members(n)
 export class Room {
   constructor({ url, room, token = async () => '', on = {} }) {
@@ -153,6 +154,10 @@ export class Room {
             if (!this.receive(frame.batch)) return finish(); // resume where the hole is
           } else if (frame.gap) {
             this.skip(frame.gap);
+          } else if (frame.sanction?.action === 'ban') {
+            fail({ message: `you are banned from this room${frame.sanction.reason ? `: ${frame.sanction.reason}` : ''}` });
+          } else if (frame.sanction) {
+            this.on.sanction?.(frame.sanction);
           } else if (frame.presence) {
             this.on.members?.(frame.presence.members ?? 0);
           } else if (frame.heartbeat) {

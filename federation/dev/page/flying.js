@@ -36,6 +36,12 @@ export class Flying {
     if (this.queue.length > MAX_QUEUED) this.queue.splice(0, this.queue.length - MAX_QUEUED);
   }
 
+  // drop ends a message that was taken back, wherever it is.
+  drop(seq) {
+    this.queue = this.queue.filter((m) => m.seq !== seq);
+    this.air = this.air.filter((m) => m.seq !== seq);
+  }
+
   // count is how many are in the air.
   get count() { return this.air.length; }
 
@@ -69,7 +75,7 @@ export class Flying {
       const lane = this.still ? this.freeRow(now) : this.lanes.place(width, speed, this.width, now);
       if (lane < 0) return;
       const { laneHeight } = this;
-      this.air.push({ picture, width, speed, lane, height: picture.height / this.ratio, y: this.top + lane * laneHeight, began: now });
+      this.air.push({ seq: this.queue[0].seq, picture, width, speed, lane, height: picture.height / this.ratio, y: this.top + lane * laneHeight, began: now });
       this.queue.shift();
     }
   }

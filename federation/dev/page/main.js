@@ -67,18 +67,28 @@ const line = (className, ...parts) => {
   list.append(item);
   while (list.children.length > MAX_LINES) list.firstChild.remove();
   if (atEnd) list.scrollTop = list.scrollHeight;
+  return item;
+};
+
+// takeBack empties the line of a message that a moderator took back, and ends
+// its flight.
+const takeBack = (seq) => {
+  $('lines').querySelector(`[data-seq="${seq}"]`)?.lastChild?.replaceWith('(taken back)');
+  flying.drop(seq);
 };
 
 const show = (message) => {
+  if (message.retracts) takeBack(message.retracts);
+  if (message.retracts || message.gone === 'withheld') return; // that one is for others
   const who = message.name || message.sender || 'somebody';
   const mine = message.sender === user;
   const colour = colourOf(message.sender || who);
   const author = document.createElement('b');
   author.textContent = who;
   author.style.color = colour;
-  line(mine ? 'me' : '', author, message.text ?? '');
+  line(mine ? 'me' : '', author, message.gone ? '(taken back)' : message.text ?? '').dataset.seq = message.seq;
   if (message.text && Date.now() - (message.time_ms ?? 0) < FRESH) {
-    flying.add({ name: who, text: message.text.replace(/\s+/g, ' ').slice(0, 200), colour, mine });
+    flying.add({ seq: message.seq, name: who, text: message.text.replace(/\s+/g, ' ').slice(0, 200), colour, mine });
   }
 };
 
@@ -108,6 +118,7 @@ const room = new Room({
       $('swatch').style.cssText = `--me: ${colourOf(user)}`;
     },
     messages: (list) => list.forEach(show),
+    sanction: ({ action, reason }) => notice(`${action === 'unmute' ? 'You may write again' : 'You may not write here any more'}${reason ? `: ${reason}` : ''}`),
     gap: (gap) => line('note', gap.last ? `messages ${gap.first} to ${gap.last} are no longer held` : 'some messages are no longer held'),
     members: (n) => { $('members').textContent = n; },
   },

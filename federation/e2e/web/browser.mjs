@@ -1,12 +1,15 @@
 // Drives a real browser over the page of "barrage dev": two people meet in a
-// room, one throws a message in, both see it fly.
+// room, one throws a message in, both see it fly, and a moderator takes one
+// back.
 //
-//   node browser.mjs http://127.0.0.1:8080/ [screenshot.png]
+//   node browser.mjs http://127.0.0.1:8080/ MODERATOR [screenshot.png]
+//
+// MODERATOR is whom the server's policy has made a moderator of every room.
 import assert from 'node:assert/strict';
 import { chromium } from 'playwright-core';
 
-const [url, screenshot] = process.argv.slice(2);
-assert.ok(url, 'usage: node browser.mjs URL [screenshot.png]');
+const [url, moderator, screenshot] = process.argv.slice(2);
+assert.ok(moderator, 'usage: node browser.mjs URL MODERATOR [screenshot.png]');
 const room = `browser-${Date.now()}`;
 
 const browser = await chromium.launch({
@@ -34,6 +37,19 @@ const say = async (page, text) => {
   await page.locator('#text').press('Enter');
 };
 const line = (page, text) => page.locator('#lines li', { hasText: text });
+// moderate has a command carried out by the moderator, on a connection of its
+// own from within the page.
+const moderate = (page, command) => page.evaluate(({ token, command }) => new Promise((done, fail) => {
+  const socket = new WebSocket(`ws://${location.host}/v1/ws`, 'barrage.v1.json');
+  socket.onopen = () => [{ id: 1, connect: { token } }, { id: 2, moderate: command }].forEach((f) => socket.send(`${JSON.stringify(f)}\n`));
+  socket.onclose = () => fail(new Error('closed before the answer'));
+  socket.onmessage = ({ data }) => {
+    for (const frame of data.split('\n').filter(Boolean).map((text) => JSON.parse(text))) {
+      if (frame.error || frame.close) fail(new Error(JSON.stringify(frame)));
+      if (frame.moderated) done(frame.moderated);
+    }
+  };
+}), { token: `anonymous:${moderator}`, command });
 const flying = (page) => page.waitForFunction(() => Number(document.getElementById('stage').dataset.flying) > 0, null, { timeout: 10_000 });
 // painted says whether anything but nothing is on the canvas of flying messages.
 const painted = (page) => page.waitForFunction(() => {
@@ -89,6 +105,35 @@ try {
     assert.equal(await line(bob, 'here again').locator('b').textContent(), 'Ada L');
     await line(ada, 'here again').waitFor();
     assert.equal(await ada.locator('#lines li').count(), before + 1, 'nothing twice, nothing lost');
+  });
+  await step('what a moderator takes back disappears, and does not come with a new page', async () => {
+    await say(bob, 'the train was cancelled');
+    await line(ada, 'the train was cancelled').waitFor();
+    const seq = Number(await line(ada, 'the train was cancelled').getAttribute('data-seq'));
+    await moderate(bob, { room, action: 'retract', seq, reason: 'wrong room' });
+    const late = await open('Late');
+    for (const page of [ada, bob, late]) {
+      await page.locator(`#lines li[data-seq="${seq}"]`, { hasText: '(taken back)' }).waitFor({ timeout: 10_000 });
+      assert.ok(!(await page.locator('body').innerText()).includes('cancelled'));
+    }
+    assert.equal(await late.locator(`#lines li[data-seq="${seq}"] b`).textContent(), 'Bob');
+    await late.context().close();
+  });
+  await step('what is taken back flies no further', async () => {
+    const alone = await open('Alone', {}, `${room}-alone`);
+    await say(alone, 'wrong window');
+    await flying(alone);
+    const seq = Number(await line(alone, 'wrong window').getAttribute('data-seq'));
+    await moderate(alone, { room: `${room}-alone`, action: 'retract', seq });
+    // By itself it would be in the air for ten seconds.
+    await alone.waitForFunction(() => Number(document.getElementById('stage').dataset.flying) === 0, null, { timeout: 4000 });
+    await alone.context().close();
+  });
+  await step('a muted visitor reads why', async () => {
+    await moderate(bob, { room, action: 'mute', user: 'bob', duration_ms: 60_000, reason: 'too many trains' });
+    await bob.locator('#notice', { hasText: 'too many trains' }).waitFor({ timeout: 10_000 });
+    await moderate(bob, { room, action: 'unmute', user: 'bob' });
+    await bob.locator('#notice', { hasText: 'You may write again' }).waitFor({ timeout: 10_000 });
   });
   await step('it works by keyboard alone', async () => {
     await ada.locator('#quick button').first().focus();

@@ -3,12 +3,15 @@
 // connection, resumes and is refused; the first thing that is not as the
 // document says ends it with an error.
 //
-//   node --experimental-websocket client.mjs ws://127.0.0.1:8080/v1/ws
+// With a name behind the URL it also moderates, under that name, which the
+// server's policy must have made a moderator of every room.
+//
+//   node --experimental-websocket client.mjs ws://127.0.0.1:8080/v1/ws [NAME]
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 
-const [url] = process.argv.slice(2);
-assert.ok(url, 'usage: node --experimental-websocket client.mjs URL');
+const [url, moderator] = process.argv.slice(2);
+assert.ok(url, 'usage: node --experimental-websocket client.mjs URL [MODERATOR]');
 assert.ok(globalThis.WebSocket, 'this Node has no WebSocket: run it with --experimental-websocket');
 
 const PATIENCE = 10_000; // ms to wait for anything
@@ -61,6 +64,19 @@ class Connection {
     return within(reply, `answer to ${JSON.stringify(command)}`);
   }
 
+  // pushed waits for a push of some kind.
+  async pushed(kind) {
+    for (;;) {
+      const found = this.pushes.find((f) => f[kind]);
+      if (found) return found[kind];
+      await within(new Promise((wake) => this.waiters.push(wake)), `push ${kind}`);
+    }
+  }
+
+  moderate(action, more) {
+    return this.ask({ moderate: { room, action, ...more } });
+  }
+
   // messages waits until n messages have been pushed.
   async messages(n) {
     for (;;) {
@@ -86,7 +102,7 @@ class Connection {
 const steps = [];
 const step = (name, run) => steps.push({ name, run });
 
-let ada, position;
+let ada, position, adasUser;
 
 step('connect tells the limits and the heartbeat', async () => {
   ada = new Connection();
@@ -95,6 +111,7 @@ step('connect tells the limits and the heartbeat', async () => {
   assert.equal(limits.key_window_ms, 120_000);
   assert.ok(heartbeat.interval_ms > 0 && heartbeat.timeout_ms > 0);
   assert.ok(user && region && edge);
+  adasUser = user;
   assert.ok(Math.abs(time_ms - Date.now()) < 60_000, 'Unix milliseconds');
 });
 
@@ -103,6 +120,7 @@ step('join enters a new room at its head', async () => {
   assert.equal(joined.room, room);
   assert.ok(joined.epoch);
   assert.equal(joined.head ?? 0, 0);
+  assert.equal(joined.role, 'member');
   position = { epoch: joined.epoch, since: 0 };
 });
 
@@ -182,6 +200,61 @@ step('refusals have codes and leave the connection open', async () => {
   assert.equal((await ada.ask({ nothing: {} }).catch((e) => ({ error: { name: e.message } }))).error.name, 'unsupported');
   assert.ok((await ada.ask({ ping: {} })).pong.time_ms > 0);
 });
+
+step('who does not moderate is refused', async () => {
+  assert.equal((await ada.moderate('retract', { seq: 1 })).error.code, 121);
+  assert.equal((await ada.ask({ join: { room: `mod:${room}` } })).error.name, 'forbidden');
+});
+
+const moderating = () => {
+  let mia;
+
+  step('a retraction is a message, and leaves a tombstone', async () => {
+    mia = new Connection();
+    await mia.connect(`anonymous:${moderator}`);
+    assert.equal((await mia.ask({ join: { room } })).joined.role, 'moderator');
+    const before = (await ada.messages(0)).length;
+    const { moderated } = await mia.moderate('retract', { seq: 2, reason: 'off topic' });
+    assert.equal(moderated.action, 'retract');
+    const told = (await ada.messages(before + 1)).at(-1);
+    assert.deepEqual([told.seq, told.retracts, told.text], [moderated.seq, 2, 'off topic']);
+    const late = new Connection();
+    await late.connect('anonymous:Late');
+    const { joined } = await late.ask({ join: { room, epoch: position.epoch, since: 1 } });
+    const [tombstone] = joined.messages ?? await late.messages(1);
+    assert.equal(tombstone.seq, 2);
+    assert.equal(tombstone.gone, 'retracted');
+    assert.ok(tombstone.sender && tombstone.text === undefined && tombstone.data === undefined);
+    late.socket.close();
+  });
+
+  step('a muted user is told, and refused until it is lifted', async () => {
+    const user = adasUser;
+    const { moderated } = await mia.moderate('mute', { user, duration_ms: 60_000, reason: 'spam' });
+    assert.ok(moderated.until_ms > Date.now());
+    assert.deepEqual(await ada.pushed('sanction'), { room, action: 'mute', until_ms: moderated.until_ms, reason: 'spam' });
+    assert.equal((await ada.publish('hello?')).error.code, 123);
+    ada.pushes.length = 0;
+    assert.ok((await mia.moderate('unmute', { user })).moderated);
+    assert.deepEqual(await ada.pushed('sanction'), { room, action: 'unmute' });
+    assert.ok((await ada.publish('hello again')).published.seq);
+  });
+
+  step('a banned user is taken out and not let in', async () => {
+    const eve = new Connection();
+    const { user } = await eve.connect('anonymous:Eve');
+    await eve.ask({ join: { room } });
+    assert.ok((await mia.moderate('ban', { user })).moderated);
+    assert.equal((await eve.pushed('sanction')).action, 'ban');
+    assert.equal((await eve.ask({ join: { room } })).error.code, 124);
+    assert.equal((await eve.ask({ history: { room } })).error.code, 124);
+    assert.equal((await eve.ask({ leave: { room } })).error.name, 'not_joined');
+    eve.socket.close();
+    mia.socket.close();
+    await within(mia.closed, 'close');
+  });
+};
+if (moderator) moderating();
 
 step('members and leave', async () => {
   // Membership settles within a second: it is replicated behind the reply.

@@ -31,6 +31,8 @@ type Server struct {
 	Appended func(p *wire.Publish, seq uint64) (breakConnection bool)
 	// Deliver may change what a session is sent; nil means nothing.
 	Deliver func(f *wire.ServerFrame) *wire.ServerFrame
+	// Role says what a user is in a room; nil: a member.
+	Role func(user, room string) string
 
 	// Endpoints are named in connected.
 	Endpoints []string
@@ -53,6 +55,9 @@ type room struct {
 	first uint64 // seq of log[0]
 	log   []*wire.Message
 	keys  map[string]uint64
+
+	sanctions map[string]*wire.Sanction // by action and user
+	slowMS    uint64
 }
 
 func (r *room) head() uint64 { return r.first + uint64(len(r.log)) - 1 }

@@ -146,6 +146,8 @@ func (e *session) answerLocked(f *wire.ClientFrame) *wire.ServerFrame {
 		return e.s.historyLocked(c.History)
 	case *wire.ClientFrame_Members:
 		return e.s.membersLocked(c.Members)
+	case *wire.ClientFrame_Moderate:
+		return e.moderateLocked(c.Moderate)
 	case *wire.ClientFrame_Ping:
 		return &wire.ServerFrame{Body: &wire.ServerFrame_Pong{Pong: &wire.Pong{TimeMs: time.Now().UnixMilli()}}}
 	}
@@ -196,11 +198,14 @@ func (e *session) joinLocked(j *wire.Join) *wire.ServerFrame {
 	if e.joined[j.GetRoom()] {
 		return Refusal(&protocol.Error{Code: protocol.AlreadyJoined})
 	}
+	if refusal := e.sanctionedLocked(j.GetRoom(), protocol.Ban); refusal != nil {
+		return refusal
+	}
 	r := e.s.roomLocked(j.GetRoom())
 	e.joined[j.GetRoom()] = true
 	m := &wire.Joined{
 		Room: j.GetRoom(), Epoch: r.epoch, Head: r.head(), First: r.first, Members: e.s.countLocked(j.GetRoom()), Survive: "zone",
-		State: &wire.RoomState{Room: j.GetRoom(), Survive: "zone", MessageBytes: e.s.Limits.GetMessageBytes()},
+		State: e.s.stateLocked(j.GetRoom()), Role: e.roleLocked(j.GetRoom()),
 	}
 	from := r.head() + 1
 	switch {
@@ -224,6 +229,12 @@ func (e *session) joinLocked(j *wire.Join) *wire.ServerFrame {
 func (e *session) publishLocked(p *wire.Publish) *wire.ServerFrame {
 	if n := p.GetOrder(); n != 0 && n != e.orders[p.GetRoom()]+1 {
 		return Refusal(&protocol.Error{Code: protocol.OutOfOrder})
+	}
+	if refusal := e.sanctionedLocked(p.GetRoom(), protocol.Ban, protocol.Mute); refusal != nil {
+		if p.GetOrder() != 0 {
+			e.orders[p.GetRoom()]++
+		}
+		return refusal
 	}
 	r := e.s.roomLocked(p.GetRoom())
 	seq, duplicate := r.keys[e.user+"\x00"+p.GetKey()]

@@ -69,7 +69,7 @@ func initialise(args []string, stdout io.Writer) error {
 func issue(args []string, stdout io.Writer) error {
 	o := struct {
 		Dir  string        `yaml:"dir" help:"the authority's directory"`
-		Role string        `yaml:"role" help:"core, edge or operator"`
+		Role string        `yaml:"role" help:"core, edge, operator or hook"`
 		Name string        `yaml:"name" help:"name of the process, or of the person"`
 		Host []string      `yaml:"host" help:"host names or addresses to put in, for tools that look at them"`
 		TTL  time.Duration `yaml:"ttl" help:"how long it is valid"`
@@ -82,7 +82,7 @@ func issue(args []string, stdout io.Writer) error {
 	case o.TTL == 0:
 		return ops.Usagef("--ttl must be more than 0")
 	case o.Role == "":
-		return ops.Usagef("--role: say which, core, edge or operator")
+		return ops.Usagef("--role: say which, core, edge, operator or hook")
 	case o.Name == "":
 		return ops.Usagef("--name: name the process as its --node or --name does, or the person")
 	}

@@ -261,7 +261,7 @@ func TestOtherPeoplesTextIsHarmless(t *testing.T) {
 		}
 	}
 	tk := &talk{screen: &screen{painted: true}}
-	line := tk.line(client.Message{Sender: "\x1b[31m", Name: "\x1b[1mx", Kind: kindAction, Text: "\x1b[0m"}, "", time.Now())
+	line := tk.line(client.Message{Sender: "\x1b[31m", Name: "\x1b[1mx", Kind: kindAction, Text: "\x1b[0m"}, "", true, time.Now())
 	for _, part := range strings.Split(line, "\x1b[")[1:] {
 		if !regexp.MustCompile(`^(0|2|38;5;\d+)m`).MatchString(part) {
 			t.Errorf("an escape that is not ours: %q", line)

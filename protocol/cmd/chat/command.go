@@ -25,7 +25,9 @@ const help = `/who          who is here
 /room NAME    go to another room
 /me TEXT      say what you do
 /quit         leave (so do Ctrl-D and Ctrl-C)
-//TEXT        say /TEXT`
+//TEXT        say /TEXT
+moderators:   /retract N [WHY]  /mute USER [10m] [WHY]  /unmute USER  /ban USER [10m] [WHY]
+              /unban USER  /slow 5s  /slow off  /approve N (in the room mod:NAME)`
 
 // typed carries out one line: a command, or something to say.
 func (t *talk) typed(ctx context.Context, line string) error {
@@ -59,6 +61,8 @@ func (t *talk) typed(ctx context.Context, line string) error {
 		return t.who(ctx)
 	case "history":
 		return t.history(ctx, rest)
+	case protocol.Retract, protocol.Mute, protocol.Unmute, protocol.Ban, protocol.Unban, protocol.Slow, protocol.Approve:
+		return t.moderate(ctx, verb, rest)
 	case "room", "join":
 		return t.move(ctx, rest)
 	}

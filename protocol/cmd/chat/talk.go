@@ -31,6 +31,7 @@ type talk struct {
 	away    bool   // the connection is lost, and that was shown
 	greeted bool   // the room's first state was shown
 	own     string // user id
+	mod     bool   // moderates the room, and sees the numbers of messages
 	told    bool   // the gap that comes next has been shown
 }
 
@@ -46,7 +47,7 @@ func (t *talk) enter(ctx context.Context, name string) error {
 		}
 	}
 	room, err := t.client.Join(ctx, name, client.JoinOptions{Recent: recent}, client.Events{
-		OnMessages: t.messages, OnGap: t.gap, OnPresence: t.presence, OnState: t.roomState,
+		OnMessages: t.messages, OnGap: t.gap, OnPresence: t.presence, OnState: t.roomState, OnSanction: t.sanction,
 	})
 	if err != nil {
 		return err
@@ -105,8 +106,11 @@ func (t *talk) say(kind, text string) error {
 	name := t.name
 	t.mu.Unlock()
 	t.sending.Add(1)
-	err := t.client.PublishAsync(name, client.Message{Kind: kind, Text: text}, func(_ client.Ack, err error) {
+	err := t.client.PublishAsync(name, client.Message{Kind: kind, Text: text}, func(ack client.Ack, err error) {
 		defer t.sending.Done()
+		if ack.Verdict == protocol.VerdictMask {
+			t.screen.note("the room's filter replaced words: %q", shorten(clean(ack.Text)))
+		}
 		if err != nil {
 			t.screen.note("%s: %q", unsent(err), shorten(clean(text)))
 		}
@@ -142,16 +146,22 @@ func shorten(s string) string {
 
 func (t *talk) messages(ms []client.Message) {
 	t.mu.Lock()
-	own := t.own
+	own, mod := t.own, t.mod
 	t.mu.Unlock()
 	now := time.Now()
 	for _, m := range ms {
-		t.screen.print(t.line(m, own, now))
+		switch {
+		case m.Retracts != 0:
+			t.screen.note("message %d was taken back by %s%s", m.Retracts, clean(orElse(m.Name, m.Sender)), because(m.Text))
+		case m.Gone == protocol.GoneWithheld:
+		default:
+			t.screen.print(t.line(m, own, mod, now))
+		}
 	}
 }
 
-// line shows one message: 14:05 alice: hello
-func (t *talk) line(m client.Message, own string, now time.Time) string {
+// line shows one message: 14:05 alice: hello. Moderators see its number too.
+func (t *talk) line(m client.Message, own string, mod bool, now time.Time) string {
 	name := clean(m.Name)
 	if name == "" {
 		name = clean(m.Sender)
@@ -165,7 +175,16 @@ func (t *talk) line(m client.Message, own string, now time.Time) string {
 	if text == "" && len(m.Data) > 0 {
 		text = t.screen.dim(fmt.Sprintf("[%d bytes of %s]", len(m.Data), clean(orElse(m.Kind, "data"))))
 	}
+	switch {
+	case m.Gone != "":
+		text = t.screen.dim("[taken back]")
+	case m.Shadow:
+		text += t.screen.dim(" [only its sender and moderators see this]")
+	}
 	at := t.screen.dim(clock(m.Time, now))
+	if mod {
+		at += t.screen.dim(fmt.Sprintf(" #%d", m.Seq))
+	}
 	if m.Kind == kindAction {
 		return fmt.Sprintf("%s %s* %s %s", at, mark, t.screen.name(m.Sender, name, mine), text)
 	}
@@ -253,6 +272,7 @@ func (t *talk) roomState(s client.RoomState) {
 	t.members = s.Members
 	first, back := !t.greeted, t.away
 	t.greeted, t.away, t.told = true, false, !first && back && s.Missed > 0
+	t.mod = s.Role == protocol.RoleModerator || s.Role == protocol.RoleOwner
 	name, prompt := clean(t.name), t.promptLocked()
 	t.mu.Unlock()
 	t.screen.prompt(prompt)

@@ -35,6 +35,12 @@ type filePolicy struct {
 	IdleMS         uint64    `yaml:"idle_ms"`
 	PresenceEvents bool      `yaml:"presence_events"`
 	Verbs          []string  `yaml:"verbs"`
+	Owners         []string  `yaml:"owners"`
+	Moderators     []string  `yaml:"moderators"`
+	Role           string    `yaml:"role"`
+	Filter         string    `yaml:"filter"`
+	FilterSeverity uint32    `yaml:"filter_severity"`
+	Hook           string    `yaml:"hook"`
 }
 
 // policy is "barrage room policy show" and "barrage room policy set FILE".
@@ -104,6 +110,8 @@ func (p filePolicy) wire() *rpc.Policy {
 		RetainAgeMs: p.RetainAgeMS, RosterLimit: p.RosterLimit, MessageBytes: p.MessageBytes, PublishRate: p.PublishRate,
 		PublishBurst: p.PublishBurst, UserRate: p.UserRate, UserBurst: p.UserBurst, SlowModeMs: p.SlowModeMS,
 		IdleMs: p.IdleMS, PresenceEvents: p.PresenceEvents, Verbs: p.Verbs,
+		Owners: p.Owners, Moderators: p.Moderators, Role: p.Role,
+		Filter: p.Filter, FilterSeverity: p.FilterSeverity, Hook: p.Hook,
 	}
 }
 
@@ -138,6 +146,7 @@ func writePolicies(w io.Writer, table *rpc.Policies) error {
 			{"user_burst", uint64(p.GetUserBurst())},
 			{"slow_mode_ms", uint64(p.GetSlowModeMs())},
 			{"idle_ms", p.GetIdleMs()},
+			{"filter_severity", uint64(p.GetFilterSeverity())},
 		} {
 			if n.value > 0 {
 				fmt.Fprintf(&b, "    %s: %d\n", n.key, n.value)
@@ -146,11 +155,21 @@ func writePolicies(w io.Writer, table *rpc.Policies) error {
 		if p.GetPresenceEvents() {
 			b.WriteString("    presence_events: true\n")
 		}
-		if verbs := slices.Clone(p.GetVerbs()); len(verbs) > 0 {
-			for i, v := range verbs {
-				verbs[i] = quoted(v)
+		for _, list := range []struct {
+			key    string
+			values []string
+		}{{"verbs", p.GetVerbs()}, {"owners", p.GetOwners()}, {"moderators", p.GetModerators()}} {
+			if values := slices.Clone(list.values); len(values) > 0 {
+				for i, v := range values {
+					values[i] = quoted(v)
+				}
+				fmt.Fprintf(&b, "    %s: [%s]\n", list.key, strings.Join(values, ", "))
 			}
-			fmt.Fprintf(&b, "    verbs: [%s]\n", strings.Join(verbs, ", "))
+		}
+		for _, choice := range []struct{ key, value string }{{"role", p.GetRole()}, {"filter", p.GetFilter()}, {"hook", p.GetHook()}} {
+			if choice.value != "" {
+				fmt.Fprintf(&b, "    %s: %s\n", choice.key, quoted(choice.value))
+			}
 		}
 	}
 	_, err := io.WriteString(w, b.String())

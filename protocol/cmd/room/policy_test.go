@@ -64,6 +64,12 @@ policies:
     idle_ms: 60000
     presence_events: true
     verbs: [join, history]
+    owners: [ann]
+    moderators: [bob, "c:d"]
+    role: muted
+    filter: report
+    filter_severity: 2
+    hook: closed
   - pattern: "it's"
 `))
 	if err != nil || !strings.Contains(out, "2 policies") || !strings.Contains(out, "version 5") {
@@ -72,7 +78,8 @@ policies:
 	want := &rpc.Policy{
 		Pattern: "live:*", RetainMessages: 5000, RetainBytes: 8 << 20, RetainAgeMs: 3600000, RosterLimit: 100, MessageBytes: 512,
 		PublishRate: 50, PublishBurst: 60, UserRate: 1, UserBurst: 2, SlowModeMs: 3000, IdleMs: 60000,
-		PresenceEvents: true, Verbs: []string{"join", "history"},
+		PresenceEvents: true, Verbs: []string{"join", "history"}, Owners: []string{"ann"}, Moderators: []string{"bob", "c:d"},
+		Role: "muted", Filter: "report", FilterSeverity: 2, Hook: "closed",
 	}
 	set := k.table
 	if !proto.Equal(set.GetPolicies()[0], want) || set.GetPolicies()[1].GetPattern() != "it's" {
@@ -107,6 +114,7 @@ func TestBadPolicyFiles(t *testing.T) {
 		"policies:\n  - pattern: x\n    user_rate: many": ":3: policies[0].user_rate",
 		"policies:\n  - pattern: x\n    verbs: [fly]":    `verb "fly"`,
 		"policies:\n  - user_rate: 5\n":                  "pattern must not be empty",
+		"policies:\n  - pattern: x\n    role: king":      "role \"king\" is none of [member muted]",
 	} {
 		_, err := run(t, flags, "policy", "set", file(t, text))
 		var usage *ops.UsageError

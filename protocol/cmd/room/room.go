@@ -1,5 +1,6 @@
 // Package room is the command "barrage room": an operator's look at rooms,
-// their state and their history, through the Operator service of a core node.
+// their state and their history, and an operator's hand in them, through the
+// Operator service of a core node.
 package room
 
 import (
@@ -8,17 +9,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
-	"os"
-	"strings"
 	"time"
 
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials"
-
 	"github.com/barrage-im/barrage/protocol"
+	"github.com/barrage-im/barrage/protocol/cmd/operator"
 	"github.com/barrage-im/barrage/protocol/ops"
-	"github.com/barrage-im/barrage/protocol/pki"
 	"github.com/barrage-im/barrage/protocol/rpc"
 )
 
@@ -29,6 +24,12 @@ const usage = `Usage: barrage room COMMAND [flags]
   history  its latest messages:  barrage room history ROOM [--limit N] [--from SEQ]
   policy   rules of all rooms:   barrage room policy show
                                  barrage room policy set FILE
+  mute     and unmute a user:    barrage room mute ROOM USER [--for 10m] [--reason WHY]
+  ban      and unban a user:     barrage room ban ROOM USER [--for 10m] [--reason WHY]
+  retract  take a message back:  barrage room retract ROOM SEQ [--reason WHY]
+  slow     messages of a user:   barrage room slow ROOM 5s|off
+  sanctions  who is muted, banned:  barrage room sanctions ROOM
+  audit    who changed what:     barrage room audit [--room ROOM]
 
 The commands ask the core node at --server (or BARRAGE_CORE_SERVER) with the
 credentials in --tls (or BARRAGE_OPERATOR_TLS); "barrage cert issue --role operator"
@@ -41,12 +42,14 @@ const (
 )
 
 type options struct {
-	Server  string        `yaml:"server" help:"host:port of a core node"`
-	TLS     string        `yaml:"tls" help:"directory with ca.crt, tls.crt and tls.key"`
-	Output  string        `yaml:"output" short:"o" help:"table or json"`
-	Timeout time.Duration `yaml:"timeout" help:"how long to wait for an answer"`
-	Limit   uint32        `yaml:"limit" short:"n" help:"how many to show at most"`
-	From    uint64        `yaml:"from" help:"of history: first seq; 0: the latest"`
+	operator.Options `yaml:",inline"`
+
+	Output string        `yaml:"output" short:"o" help:"table or json"`
+	Limit  uint32        `yaml:"limit" short:"n" help:"how many to show at most"`
+	From   uint64        `yaml:"from" help:"of history: first seq; 0: the latest"`
+	For    time.Duration `yaml:"for" help:"of mute and ban: how long; 0: until it is lifted"`
+	Reason string        `yaml:"reason" help:"of mute, ban and retract: why; users are told"`
+	Room   string        `yaml:"room" help:"of audit: what happened in this room only"`
 }
 
 // Validate refuses outputs that do not exist.
@@ -75,25 +78,28 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return &ops.HelpRequested{Text: usage}
 	}
 	verb := args[0]
-	o := options{Server: "127.0.0.1:7000", TLS: "operator", Output: "table", Timeout: 10 * time.Second, Limit: 100}
-	for name, target := range map[string]*string{"BARRAGE_CORE_SERVER": &o.Server, "BARRAGE_OPERATOR_TLS": &o.TLS} {
-		if v := os.Getenv(name); v != "" {
-			*target = v
-		}
-	}
+	o := options{Options: operator.Defaults(), Output: "table", Limit: 100}
 	commands := map[string]struct {
 		usage    string
 		min, max int // arguments
 		run      func(*client, context.Context, []string) error
 	}{
-		"list":    {"room list [flags] [PATTERN]", 0, 1, (*client).list},
-		"show":    {"room show [flags] ROOM", 1, 1, (*client).show},
-		"history": {"room history [flags] ROOM", 1, 1, (*client).history},
-		"policy":  {"room policy [flags] show|set [FILE]", 1, 2, (*client).policy},
+		"list":      {"room list [flags] [PATTERN]", 0, 1, (*client).list},
+		"show":      {"room show [flags] ROOM", 1, 1, (*client).show},
+		"history":   {"room history [flags] ROOM", 1, 1, (*client).history},
+		"policy":    {"room policy [flags] show|set [FILE]", 1, 2, (*client).policy},
+		"mute":      {"room mute [flags] ROOM USER", 2, 2, sanction(protocol.Mute)},
+		"unmute":    {"room unmute [flags] ROOM USER", 2, 2, sanction(protocol.Unmute)},
+		"ban":       {"room ban [flags] ROOM USER", 2, 2, sanction(protocol.Ban)},
+		"unban":     {"room unban [flags] ROOM USER", 2, 2, sanction(protocol.Unban)},
+		"retract":   {"room retract [flags] ROOM SEQ", 2, 2, (*client).retract},
+		"slow":      {"room slow [flags] ROOM PAUSE|off", 2, 2, (*client).slow},
+		"sanctions": {"room sanctions [flags] ROOM", 1, 1, (*client).sanctions},
+		"audit":     {"room audit [flags]", 0, 0, (*client).audit},
 	}
 	c, ok := commands[verb]
 	if !ok {
-		return ops.Usagef("room %s: use list, show, history or policy", verb)
+		return ops.Usagef("room %s: use list, show, history, policy, mute, unmute, ban, unban, retract, slow, sanctions or audit", verb)
 	}
 	rest, err := ops.Flags(c.usage, &o, args[1:])
 	if err != nil {
@@ -102,14 +108,9 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if len(rest) < c.min || len(rest) > c.max {
 		return ops.Usagef("usage: barrage %s", c.usage)
 	}
-	creds, err := pki.Load(o.TLS, slog.New(slog.NewTextHandler(stderr, nil)))
+	conn, err := o.Dial(stderr)
 	if err != nil {
-		return fmt.Errorf("%w; name the operator's directory with --tls, or make one: barrage cert issue --role operator", err)
-	}
-	conn, err := grpc.NewClient("passthrough:///"+o.Server,
-		grpc.WithTransportCredentials(credentials.NewTLS(creds.ClientConfig(pki.Core, "h2"))))
-	if err != nil {
-		return fmt.Errorf("core node %s: %w", o.Server, err)
+		return err
 	}
 	defer func() { _ = conn.Close() }()
 	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
@@ -209,8 +210,4 @@ func (c *client) json(v any) error {
 }
 
 // printable keeps what users wrote from steering the operator's terminal.
-func printable(s string) string {
-	quoted := fmt.Sprintf("%q", s)
-	quoted = quoted[1 : len(quoted)-1]
-	return strings.ReplaceAll(quoted, `\"`, `"`)
-}
+func printable(s string) string { return operator.Printable(s) }

@@ -1,8 +1,10 @@
 package room
 
 import (
+	"cmp"
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -47,6 +49,12 @@ type policyView struct {
 	IdleMS         uint64   `json:"idle_ms"`
 	PresenceEvents bool     `json:"presence_events"`
 	Verbs          []string `json:"verbs"`
+	Owners         []string `json:"owners,omitempty"`
+	Moderators     []string `json:"moderators,omitempty"`
+	Role           string   `json:"role,omitempty"`
+	Filter         string   `json:"filter,omitempty"`
+	FilterSeverity uint32   `json:"filter_severity,omitempty"`
+	Hook           string   `json:"hook,omitempty"`
 }
 
 func viewRoom(r *rpc.RoomDetail) roomView {
@@ -69,6 +77,8 @@ func viewPolicy(p *rpc.Policy) *policyView {
 		MessageBytes: p.GetMessageBytes(), PublishRate: p.GetPublishRate(), PublishBurst: p.GetPublishBurst(),
 		UserRate: p.GetUserRate(), UserBurst: p.GetUserBurst(), SlowModeMS: p.GetSlowModeMs(), IdleMS: p.GetIdleMs(),
 		PresenceEvents: p.GetPresenceEvents(), Verbs: append([]string{}, p.GetVerbs()...),
+		Owners: p.GetOwners(), Moderators: p.GetModerators(), Role: p.GetRole(),
+		Filter: p.GetFilter(), FilterSeverity: p.GetFilterSeverity(), Hook: p.GetHook(),
 	}
 }
 
@@ -109,6 +119,18 @@ func writeRoom(w io.Writer, r roomView) error {
 		row("  user rate", "%d/s, burst %d, slow mode %s", p.UserRate, p.UserBurst, milliseconds(uint64(p.SlowModeMS)))
 		row("  roster", "names up to %d members, events %t", p.RosterLimit, p.PresenceEvents)
 		row("  everybody may", "%v", p.Verbs)
+		for _, list := range []struct {
+			name  string
+			users []string
+		}{{"  owners", p.Owners}, {"  moderators", p.Moderators}} {
+			if len(list.users) > 0 {
+				row(list.name, "%s", printable(strings.Join(list.users, " ")))
+			}
+		}
+		if p.Role != "" {
+			row("  everybody else is", "%s", p.Role)
+		}
+		row("  filter", "%s, from severity %d; external check %s", cmp.Or(p.Filter, "enforce"), max(p.FilterSeverity, 1), cmp.Or(p.Hook, "off"))
 		row("  dropped", "after %s idle and empty", milliseconds(p.IdleMS))
 	}
 	return t.Flush()
@@ -125,6 +147,10 @@ type messageView struct {
 	Kind   string    `json:"kind,omitempty"`
 	Text   string    `json:"text,omitempty"`
 	Data   []byte    `json:"data,omitempty"`
+
+	Retracts uint64 `json:"retracts,omitempty"`
+	Gone     string `json:"gone,omitempty"`
+	Shadow   bool   `json:"shadow,omitempty"`
 }
 
 func viewMessages(records []byte) ([]messageView, error) {
@@ -136,6 +162,7 @@ func viewMessages(records []byte) ([]messageView, error) {
 	for _, m := range batch.GetMessages() {
 		messages = append(messages, messageView{
 			m.GetSeq(), time.UnixMilli(m.GetTimeMs()).UTC(), m.GetSender(), m.GetName(), m.GetKind(), m.GetText(), m.GetData(),
+			m.GetRetracts(), m.GetGone(), m.GetShadow(),
 		})
 	}
 	return messages, nil
@@ -148,6 +175,14 @@ func writeMessages(w io.Writer, messages []messageView) error {
 		text := printable(m.Text)
 		if len(m.Data) > 0 {
 			text += fmt.Sprintf(" (+%d bytes of data)", len(m.Data))
+		}
+		switch {
+		case m.Retracts != 0:
+			text = fmt.Sprintf("(takes %d back) %s", m.Retracts, text)
+		case m.Gone != "":
+			text = fmt.Sprintf("(%s)", printable(m.Gone))
+		case m.Shadow:
+			text += " (shadow)"
 		}
 		_, _ = fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\n", m.Seq, m.Time.Format(time.DateTime), printable(m.Sender), printable(m.Kind), text)
 	}

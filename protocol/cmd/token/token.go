@@ -17,6 +17,7 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
+	"github.com/barrage-im/barrage/protocol"
 	"github.com/barrage-im/barrage/protocol/ops"
 	"github.com/barrage-im/barrage/protocol/token"
 )
@@ -25,6 +26,7 @@ const usage = `Usage: barrage token COMMAND [flags]
 
   new-key  make a signing key:           barrage token new-key --alg EdDSA --out key.pem
   sign     make a token with it:         barrage token sign --key key.pem --user ann --room 'lobby:*=join,publish'
+           or one with a role:           barrage token sign --key key.pem --user mia --room 'lobby:*=moderator'
   show     print a token, NOT verified:  barrage token show TOKEN   (- reads it from standard input)
 `
 
@@ -100,7 +102,7 @@ func sign(args []string, stdout io.Writer, now time.Time) error {
 		ID   string        `yaml:"kid" help:"key id to put in"`
 		User string        `yaml:"user" help:"user id (sub)"`
 		Name string        `yaml:"name" help:"display name"`
-		Room roomList      `yaml:"room" help:"grant as PATTERN=VERB,VERB; may be repeated; verbs: join, publish, history, members"`
+		Room roomList      `yaml:"room" help:"grant as PATTERN=VERB,VERB; may be repeated; verbs: join, publish, history, members, moderate; or a role, which implies verbs: owner, moderator, member, muted"`
 		TTL  time.Duration `yaml:"ttl" help:"how long it is valid; 0: for ever"`
 		Aud  []string      `yaml:"aud" help:"audience (aud)"`
 		Iss  string        `yaml:"iss" help:"issuer (iss)"`
@@ -153,12 +155,20 @@ func (l roomList) grants() ([]token.Grant, error) {
 			verb = part[i+1:]
 		}
 		if len(grants) == 0 {
-			return nil, fmt.Errorf("--room %q: write PATTERN=VERB,VERB", part)
-		}
-		if !slices.Contains(token.Verbs(), verb) {
-			return nil, fmt.Errorf("--room: verb %q is none of %s", verb, strings.Join(token.Verbs(), ", "))
+			return nil, fmt.Errorf("--room %q: write PATTERN=VERB,VERB or PATTERN=ROLE", part)
 		}
 		last := &grants[len(grants)-1]
+		if token.Implied(verb) != nil {
+			if last.Role != "" {
+				return nil, fmt.Errorf("--room %s: one grant gives one role, not %s and %s", last.Pattern, last.Role, verb)
+			}
+			last.Role = verb
+			continue
+		}
+		if !slices.Contains(token.Verbs(), verb) {
+			return nil, fmt.Errorf("--room: %q is no verb (%s) and no role (%s)", verb,
+				strings.Join(token.Verbs(), ", "), strings.Join(protocol.Roles(), ", "))
+		}
 		last.Verbs = append(last.Verbs, verb)
 	}
 	return grants, nil

@@ -35,7 +35,7 @@ func TestNewKeySignShow(t *testing.T) {
 			t.Errorf("%s: mode %v, %v", algorithm, st.Mode(), err)
 		}
 		signed, _, err := run(t, "sign", "--key", path, "--user", "ann", "--name", "Ann", "--room", "lobby:*=join,publish",
-			"--room", "a=b=history", "--iss", "me", "--aud", "chat", "--ttl", "1h", "--kid", "k1")
+			"--room", "a=b=history", "--room", "studio=moderator,join", "--iss", "me", "--aud", "chat", "--ttl", "1h", "--kid", "k1")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -57,7 +57,7 @@ func TestNewKeySignShow(t *testing.T) {
 		if _, err := jwt.ParseWithClaims(signed, &c, func(*jwt.Token) (any, error) { return token.ParsePublic(text, algorithm) }); err != nil {
 			t.Fatal(err)
 		}
-		if c.Subject != "ann" || c.Name != "Ann" || c.Issuer != "me" || len(c.Rooms) != 2 || c.Rooms[1].Pattern != "a=b" ||
+		if c.Subject != "ann" || c.Name != "Ann" || c.Issuer != "me" || len(c.Rooms) != 3 || c.Rooms[1].Pattern != "a=b" || c.Rooms[2].Role != "moderator" ||
 			!slices.Equal(c.Rooms[0].Verbs, []string{"join", "publish"}) {
 			t.Errorf("signed %+v", c)
 		}
@@ -107,6 +107,7 @@ func TestUsageErrors(t *testing.T) {
 		{"sign", "--key", path},
 		{"sign", "--key", path, "--user", "ann", "--room", "lobby"},
 		{"sign", "--key", path, "--user", "ann", "--room", "lobby=shout"},
+		{"sign", "--key", path, "--user", "ann", "--room", "lobby=owner,muted"},
 		{"sign", "--key", path, "--user", "ann", "--ttl", "60"},
 		{"sign", "--key", path, "--user", "ann", "extra"},
 		{"show"},
