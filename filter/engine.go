@@ -149,18 +149,19 @@ func (e *engine) look(s *scanner, i int, out *found) {
 	if has&hasTwo != 0 {
 		e.enter(s, i+2, head&two, out)
 	}
-	if has&hasThree != 0 && uint16(head>>16) != 0 {
+	if has&hasThree != 0 && head&three != head&two {
 		e.enter(s, i+3, head&three, out)
 	}
-	if has&hasFour != 0 && head&^three != 0 {
+	if has&hasFour != 0 && head != head&three {
 		e.enter(s, i+4, head, out)
 	}
 }
 
 // heads is the head of letter i and which lengths of it words may have.
 func (e *engine) heads(s *scanner, i int) (head, has uint64) {
-	head = uint64(s.letter(i))<<48 | uint64(s.letter(i+1))<<32 | uint64(s.letter(i+2))<<16 | uint64(s.letter(i+3))
-	return head, e.filter.head(head, s.inside(i), s.letter(i+4), s.letter(i+5))
+	a, b, c, d := s.letter(i), s.letter(i+1), s.letter(i+2), s.letter(i+3)
+	head = uint64(a) | uint64(b)<<16 | uint64(c)<<32 | uint64(d)<<48
+	return head, e.filter.has(a, b, c, d, s.letter(i+4), s.letter(i+5), s.inside(i))
 }
 
 // narrow leaves the starts whose heads words have. It looks at all of them

@@ -65,7 +65,7 @@ func bitsFor(n, least, most int) int {
 // add adds a sequence and returns the places that any letters may take.
 func (p *prefilter) add(s []uint16, begins bool) (always uint64) {
 	n := min(len(s)-1, places)
-	bucket := bucketOf(s, n)
+	bucket := bucketOf(s)
 	for i := range n {
 		h := twoLetters(uint32(s[i])<<16 | uint32(s[i+1]))
 		p.table[int(h)&(len(p.table)-1)] |= 1 << (buckets*i + bucket)
@@ -87,10 +87,10 @@ func (p *prefilter) add(s []uint16, begins bool) (always uint64) {
 // inside is in the heads of words that may begin inside another.
 const inside = 0xa5a5a5a5a5a5a5a5
 
-// headHash is the word of the bitmap, and the two bits in it, that a head sets.
+// headHash is the word of the bitmap, and the bits in it, that a head sets.
 func headHash(head uint64) (word, bits uint64) {
 	h := head * spread64
-	return h >> (64 - maxHeads + 6), 1<<(h>>32&63) | 1<<(h>>26&63)
+	return h >> (64 - maxHeads + 6), 1<<(h>>26&63) | 1<<(h>>32&63) | 1<<(h>>38&63)
 }
 
 func (p *prefilter) addHead(head uint64) {
@@ -107,36 +107,50 @@ func (p *prefilter) hasHead(head uint64) bool {
 // an alphabet begin with the same four as others.
 const longClasses = 6
 
-func longer(head uint64, e, f uint16) uint64 { return head ^ uint64(uint32(e)<<16|uint32(f))*spread32 }
+func longer(head uint64, e, f uint16) uint64 {
+	return head ^ uint64(uint32(e)|uint32(f)<<16)*spread32
+}
 
 // two and three leave the first letters of a head.
 const (
-	two   = ^uint64(1<<32 - 1)
-	three = ^uint64(1<<16 - 1)
+	two   = 1<<32 - 1
+	three = 1<<48 - 1
 )
 
-// Which heads a place has.
+// Of which lengths words may begin at a place.
 const (
-	hasFour = 1 << iota
+	hasTwo = 1 << iota
 	hasThree
-	hasTwo
+	hasFour // or more
 )
 
-// head says of which lengths words may begin with this head of four letters,
-// which e and f follow: of most that run tells of, no word does. mark is inside
-// or 0.
-func (p *prefilter) head(head, mark uint64, e, f uint16) (has uint64) {
-	if p.hasHead(head ^ mark) {
-		has = hasFour
+// The buckets of words, by how many letters they have.
+const (
+	bucketsTwo   = 0x0001
+	bucketsThree = 0x0002
+	bucketsFour  = 0xfffc // or more
+	bucketsFive  = 0xffe0 // or more
+)
+
+// row is what the table has of two neighbouring letters.
+func (p *prefilter) row(a, b uint16) uint64 {
+	return p.table[twoLetters(uint32(a)<<16|uint32(b))&uint64(len(p.table)-1)]
+}
+
+// has says of which lengths words may begin with six letters, that is with what
+// the table has of their pairs and with their heads: of most places that run
+// tells of, none does. mark is inside or 0.
+func (p *prefilter) has(a, b, c, d, e, f uint16, mark uint64) (has uint64) {
+	in := p.row(a, b) & (p.row(b, c) >> buckets) & (p.row(c, d) >> (2 * buckets)) & (p.row(d, e) >> (3 * buckets))
+	head := uint64(a) | uint64(b)<<16 | uint64(c)<<32 | uint64(d)<<48
+	if in&bucketsTwo != 0 && p.hasHead(head&two^mark) {
+		has = hasTwo
 	}
-	if p.hasHead(longer(head, e, f) ^ mark) {
-		has = hasFour
-	}
-	if p.hasHead(head&three ^ mark) {
+	if in&bucketsThree != 0 && p.hasHead(head&three^mark) {
 		has |= hasThree
 	}
-	if p.hasHead(head&two ^ mark) {
-		has |= hasTwo
+	if in&bucketsFour != 0 && p.hasHead(head^mark) || in&bucketsFive != 0 && p.hasHead(longer(head, e, f)^mark) {
+		has |= hasFour
 	}
 	return has
 }
@@ -144,14 +158,14 @@ func (p *prefilter) head(head, mark uint64, e, f uint16) (has uint64) {
 // bucketOf keeps words of different lengths apart, because a short one's bits
 // are set where a long one's must not be, and words of different beginnings, so
 // that the letters of one do not go on with those of another.
-func bucketOf(s []uint16, n int) int {
+func bucketOf(s []uint16) int {
 	h := int((uint32(s[0])<<16 | uint32(s[1])) * spread32 >> 16)
-	switch n {
-	case 1:
-		return 0
+	switch len(s) {
 	case 2:
-		return 1
+		return 0
 	case 3:
+		return 1
+	case 4:
 		return 2 + h%3
 	default:
 		return 5 + h%11

@@ -28,10 +28,10 @@ type root struct { // 16 bytes, in one cache line
 const headClasses = 4
 
 // headOf is the first classes of a sequence as one number, the first one
-// highest, with zeros behind one that is shorter.
+// lowest, with zeros behind one that is shorter.
 func headOf(s []uint16) (head uint64) {
 	for i, c := range s[:min(len(s), headClasses)] {
-		head |= uint64(c) << (48 - 16*i)
+		head |= uint64(c) << (16 * i)
 	}
 	return head
 }
