@@ -21,25 +21,28 @@ type panel []expert
 
 // assemble chooses the experts that a series of the shape of z allows. There is
 // always one.
-func assemble(z []float64, s season, h int) panel {
+func assemble(z []float64, s season) panel {
 	all := panel{{"naive", s.longest(), func([]float64) model { return repetition(s.longest()) }}}
 	for _, a := range autoregressions(s) {
 		// Three samples a lag and a day of intercepts, or it is guessing.
 		needs := a.spec.first() + 3*len(a.spec.lags) + 2*s.day
 		all = append(all, expert{a.name, needs, func(z []float64) model { return fitAutoregression(z, s, a.spec) }})
 	}
-	all = append(all, expert{"smoothing", 3*s.day + 8, func(z []float64) model { return fitSmoothing(z, s, h) }})
 	return slices.DeleteFunc(all, func(e expert) bool { return e.needs > len(z) })
 }
+
+// maxDays is how many days an autoregression looks back at most: a week of them.
+const maxDays = 7
 
 type namedSpec struct {
 	name string
 	spec arSpec
 }
 
-// autoregressions differ in what they hold for constant: the pattern of the week
-// (profile), the change from one day to the next (day), that from one week to the
-// next (week). Where one fails another does not.
+// autoregressions differ in what they hold for constant, the pattern of the week
+// (profile) or the change from one day to the next (day), in how firmly a day of
+// the week is held to the pattern of all days, and in how far they look back.
+// Where one fails another does not.
 func autoregressions(s season) []namedSpec {
 	d := s.day
 	if d == 1 {
@@ -52,7 +55,7 @@ func autoregressions(s season) []namedSpec {
 	near := []int{1, 2, 3, d - 2, d - 1, d, d + 1, d + 2}
 	two := lags(near, 2*d-1, 2*d, 2*d+1)
 	many := near
-	for k := 2; k <= max(2, s.week/d); k++ {
+	for k := 2; k <= min(max(2, s.week/d), maxDays); k++ {
 		many = append(many, k*d, k*d+1)
 	}
 	const flat = 1e-3 // of the intercepts of a day: as good as free
@@ -70,7 +73,6 @@ func autoregressions(s season) []namedSpec {
 		{"profile, short memory", arSpec{lags: []int{1, 2, 3}, day: flat, week: loose}},
 		{"day", arSpec{difference: d, lags: lags(many), day: 10, week: everything}},
 		{"day, profile", arSpec{difference: d, lags: lags(near, 2*d, 2*d+1), day: 10, week: firm}},
-		{"week", arSpec{difference: s.week, lags: lags(near, 2*d, 2*d+1), day: everything, week: everything}},
 	}
 }
 

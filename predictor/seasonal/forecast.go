@@ -12,11 +12,12 @@ const (
 	MaxSamples = 1 << 20
 	MaxHorizon = 1 << 14
 	MaxPeriod  = 1 << 15
+	MaxValue   = 1e100 // squares and sums of them stay finite
 )
 
 var (
-	// ErrNoData is returned for a series without a single finite sample.
-	ErrNoData = errors.New("no finite sample")
+	// ErrNoData is returned for a series without a single usable sample.
+	ErrNoData = errors.New("no usable sample")
 	// ErrArgument is wrapped by the errors for arguments that make no sense.
 	ErrArgument = errors.New("invalid argument")
 )
@@ -41,12 +42,12 @@ type Weight struct {
 // of the longer) is left out; without any, the forecast is that of a plain
 // autoregression. The quantiles are probabilities inside (0, 1).
 //
-// NaN and infinite samples are missing: they are filled with the usual value of
-// their slot, moved by the deviation of their neighbours, and never count when
-// experts are judged. A constant series is forecast as that constant, with all
-// quantiles equal. A series without negative samples is never forecast below 0.
-// A series too short to try experts on is forecast by the last season or sample,
-// and its quantiles come from how much such forecasts erred.
+// Samples that are NaN, infinite or beyond ±MaxValue are missing: they are filled
+// with the usual value of their slot, moved by the deviation of their neighbours,
+// and never count when experts are judged. A constant series is forecast as that
+// constant, with all quantiles equal. A series without negative samples is never
+// forecast below 0. A series too short to try experts on is forecast by its last
+// sample, with quantiles as if it were a random walk.
 //
 // The errors are ErrNoData and ErrArgument. The result depends on nothing but the
 // arguments.
@@ -55,7 +56,7 @@ func Forecast(y []float64, periods []int, h int, quantiles []float64) (Result, e
 	if err != nil {
 		return Result{}, err
 	}
-	observed := finite(y)
+	observed := usable(y)
 	if !slices.Contains(observed, true) {
 		return Result{}, ErrNoData
 	}
@@ -67,7 +68,7 @@ func Forecast(y []float64, periods []int, h int, quantiles []float64) (Result, e
 		z[t] = scale.to(v)
 	}
 
-	panel := assemble(z, s, h)
+	panel := assemble(z, s)
 	trial := try(panel, z, observed, s, h, scale)
 	weights := trial.weights()
 	centre := combine(panel.forecast(z, h), weights, h)
@@ -78,9 +79,10 @@ func Forecast(y []float64, periods []int, h int, quantiles []float64) (Result, e
 		r.Median[i] = scale.from(c)
 	}
 	for k, p := range quantiles {
+		q := standardQuantile(p)
 		r.Quantiles[k] = make([]float64, h)
 		for i, c := range centre {
-			r.Quantiles[k][i] = scale.from(c + standardQuantile(p)*spread[i])
+			r.Quantiles[k][i] = scale.from(c + q*spread[i])
 		}
 	}
 	for i, e := range panel {
@@ -142,10 +144,11 @@ func (s season) supported(n int) season {
 // longest is the length after which all seasons begin anew.
 func (s season) longest() int { return max(s.day, s.week) }
 
-func finite(y []float64) []bool {
+// usable marks the samples that count: neither NaN nor beyond MaxValue.
+func usable(y []float64) []bool {
 	ok := make([]bool, len(y))
 	for t, v := range y {
-		ok[t] = !math.IsNaN(v) && !math.IsInf(v, 0)
+		ok[t] = math.Abs(v) <= MaxValue // not of NaN
 	}
 	return ok
 }

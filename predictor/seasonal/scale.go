@@ -7,7 +7,7 @@ import (
 
 // fill returns y with what was not observed replaced: the median of the slot,
 // moved by the deviation of the observed neighbours from theirs, linearly in
-// between.
+// between, and within the range of what was observed.
 func fill(y []float64, observed []bool, s season) []float64 {
 	out := slices.Clone(y)
 	if !slices.Contains(observed, false) {
@@ -15,6 +15,12 @@ func fill(y []float64, observed []bool, s season) []float64 {
 	}
 	usual := usualBySlot(y, observed, s)
 	m := len(usual)
+	low, high := math.Inf(1), math.Inf(-1)
+	for t, v := range y {
+		if observed[t] {
+			low, high = min(low, v), max(high, v)
+		}
+	}
 	last := -1 // the last observed sample
 	for t := 0; t <= len(y); t++ {
 		if t < len(y) && !observed[t] {
@@ -35,7 +41,7 @@ func fill(y []float64, observed []bool, s season) []float64 {
 				after = before
 			}
 			share := float64(k-last) / float64(t-last)
-			out[k] = usual[k%m] + before*(1-share) + after*share
+			out[k] = min(max(usual[k%m]+before*(1-share)+after*share, low), high)
 		}
 		last = t
 	}
@@ -92,13 +98,7 @@ func chooseScale(y []float64, s season) powerScale {
 		return c
 	}
 	if low == 0 {
-		low = slices.Max(y)
-		for _, v := range y {
-			if v > 0 {
-				low = min(low, v)
-			}
-		}
-		c.shift = low
+		c.shift = leastStep(y)
 	}
 	var n, sx, sy, sxx, sxy float64
 	level := make([]float64, 0, len(y)/s.day+1)
@@ -127,6 +127,19 @@ func chooseScale(y []float64, s season) powerScale {
 		c.power = 0
 	}
 	return c
+}
+
+// leastStep is the smallest positive sample, 1 for counts; but not less than a
+// thousandth of the mean.
+func leastStep(y []float64) float64 {
+	least, mean := slices.Max(y), 0.0
+	for _, v := range y {
+		mean += v / float64(len(y))
+		if v > 0 {
+			least = min(least, v)
+		}
+	}
+	return max(least, mean/1000)
 }
 
 func (c powerScale) to(y float64) float64 {

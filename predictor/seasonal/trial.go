@@ -7,7 +7,7 @@ import (
 )
 
 // How experts are tried: from origins in the last trialDays days of the series
-// (but not in its first half), trialOrigins of them, with models fitted anew
+// (but not in its first three fifths), about trialOrigins of them, with models fitted anew
 // trialFits times to what was known then.
 const (
 	trialDays    = 10
