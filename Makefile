@@ -32,6 +32,7 @@ test: .system .web $(LINT) ## everything a fresh machine can prove; installs wha
 	$(MAKE) --no-print-directory .fresh
 	go test -count=1 -run '^TestAnIdleConnectionIsSmall$$' ./protocol/transport # skips under -race
 	go test -count=1 ./filter # a million messages, and costs, which -race would multiply
+	go test -count=1 ./predictor/arima ./predictor/seasonal # whole reference sets, likewise
 	go test -race -shuffle=on -timeout 20m $$(go list ./... | grep -v /federation/e2e)
 	go test -count=1 -timeout 45m -v ./federation/e2e
 

@@ -40,7 +40,7 @@ const (
 var (
 	ErrEmpty      = errors.New("arima: no sample that is a number")
 	ErrShort      = errors.New("arima: too few samples for the order")
-	ErrInfinite   = errors.New("arima: infinite sample or regressor")
+	ErrInfinite   = errors.New("arima: infinite or too large sample or regressor")
 	ErrOrder      = errors.New("arima: order out of range")
 	ErrSeason     = errors.New("arima: season too long for a polynomial; use Fourier terms as regressors")
 	ErrRegressors = errors.New("arima: regressors do not fit")

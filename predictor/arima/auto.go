@@ -140,9 +140,11 @@ func (a *auto) allowed(o Order) bool {
 const (
 	beam       = 6   // models whose neighbours are all tried
 	dearBeam   = 3   // the same where the likelihood is not cheap
-	maxModels  = 250 // candidates
+	maxModels  = 300 // candidates
 	worth      = 4.0 // AICc above the best within which a candidate is worth several starts
 	nearCircle = 1.001
+	cheapSweep = 5000 // samples times states up to which all small orders are tried
+	maxWork    = 6e7  // of the search, in samples times states times evaluations
 )
 
 func (a *auto) search() *candidate {
@@ -157,6 +159,7 @@ func (a *auto) search() *candidate {
 		a.try(a.with(min(1, l.P), 0, min(1, l.SP), 0), c, nil)
 		a.try(a.with(0, min(1, l.Q), 0, min(1, l.SQ)), c, nil)
 	}
+	a.sweep(constants)
 	for {
 		if c := a.next(); c != nil {
 			a.expand(c)
@@ -172,9 +175,30 @@ func (a *auto) search() *candidate {
 	return a.ranked[0]
 }
 
+// sweep tries all orders of at most five parameters where that costs little.
+func (a *auto) sweep(constants []bool) {
+	const most = 5
+	l := a.limit
+	largest := a.with(min(l.P, most), min(l.Q, most), l.SP, l.SQ).states()
+	if a.s.nobs*largest > cheapSweep || a.s.nreg-a.s.nconst > 2 {
+		return
+	}
+	for p := range min(l.P, most) + 1 {
+		for q := range min(l.Q, most-p) + 1 {
+			for sp := range min(l.SP, most-p-q) + 1 {
+				for sq := range min(l.SQ, most-p-q-sp) + 1 {
+					for _, c := range constants {
+						a.try(a.with(p, q, sp, sq), c, nil)
+					}
+				}
+			}
+		}
+	}
+}
+
 // next is the best candidate of the beam whose neighbours are not all tried.
 func (a *auto) next() *candidate {
-	if len(a.seen) >= maxModels {
+	if len(a.seen) >= maxModels || a.work() > maxWork {
 		return nil
 	}
 	for _, c := range a.ranked[:min(a.beam(), len(a.ranked))] {
@@ -183,6 +207,20 @@ func (a *auto) next() *candidate {
 		}
 	}
 	return nil
+}
+
+// work is what the search has cost so far. It is counted, not timed, so that the
+// result does not depend on the machine.
+func (a *auto) work() float64 {
+	n := float64(a.s.nobs)
+	sum := 0.0
+	for _, c := range a.ranked {
+		sum += float64(c.fit.lik.evals) * n * float64(c.fit.lik.r)
+		if c.fit.cheap != nil {
+			sum += float64(c.fit.cheap.evals) * min(n, whittleLags) * 5
+		}
+	}
+	return sum
 }
 
 // beam is by the best candidate that has parameters.
@@ -241,12 +279,8 @@ func (a *auto) try(o Order, constant bool, parent *candidate) {
 	if len(starts) == 0 {
 		starts = append(starts, make([]float64, len(f.u)))
 	}
-	if f.cheap == nil { // one search only, from the better place
-		var at []end
-		for _, u := range starts {
-			at = append(at, end{u, f.lik.value(u)})
-		}
-		starts = [][]float64{sorted(at)[0].u}
+	if f.cheap == nil && len(f.u) > 1 {
+		starts = append(starts, f.grid()[0].u)
 	}
 	if e := f.climb(starts, rough); len(e) > 0 {
 		f.keep(e[0])

@@ -2,6 +2,7 @@ package arima_test
 
 import (
 	"math/rand/v2"
+	"path/filepath"
 	"testing"
 
 	"github.com/barrage-im/barrage/predictor/arima"
@@ -110,6 +111,30 @@ func BenchmarkAuto(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				if _, err := arima.Auto(c.y, arima.Options{Season: c.season}); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// Load as it is; needs the forecasting sets beside the project.
+func BenchmarkAutoOnLoad(b *testing.B) {
+	dir := sharedDir(b)
+	for _, c := range []struct {
+		file     string
+		from, to int
+		season   int
+	}{
+		{"wc98_group_1min", 8000, 18_080, 0},
+		{"nasa_jul95_1min", 8000, 18_080, 0},
+		{"taylor_elec_30min", 0, 1008, 48},
+		{"ped_southern_cross_1h", 0, 1008, 24},
+	} {
+		y := readValues(b, filepath.Join(dir, c.file+".csv"))[c.from:c.to]
+		b.Run(c.file, func(b *testing.B) {
+			for b.Loop() {
+				if _, err := arima.Auto(y, arima.Options{Season: c.season}); err != nil {
 					b.Fatal(err)
 				}
 			}

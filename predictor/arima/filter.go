@@ -58,6 +58,16 @@ func (f *filter) start(p *polys) {
 	f.since = len(f.delta)
 }
 
+// vague is the variance of a level of which nothing is known, in units of sigma2.
+const vague = 1e8
+
+// doubt makes level j, newest first, unknown.
+func (f *filter) doubt(j int) {
+	i := f.r + j
+	f.d[i*len(f.gain)+i] = vague
+	f.since = min(f.since, j)
+}
+
 // active is how many elements of the state are uncertain: without a missing sample
 // among the last levels, only those of the ARMA part.
 func (f *filter) active() int {

@@ -225,6 +225,18 @@ func (f *fitting) starts(given [][]float64) [][]float64 {
 	out = append(out, given...)
 	out = append(out, make([]float64, k))
 
+	if k == 1 {
+		return out // the hill is found from anywhere
+	}
+	for _, g := range f.grid()[:2] {
+		out = append(out, g.u)
+	}
+	return out
+}
+
+// grid tries both signs of the first parameter of each group, best first; there are two
+// points or more when there is a parameter.
+func (f *fitting) grid() []end {
 	var heads []int
 	at := 0
 	for _, n := range []int{f.ord.P, f.ord.Q, f.ord.SP, f.ord.SQ} {
@@ -233,12 +245,9 @@ func (f *fitting) starts(given [][]float64) [][]float64 {
 		}
 		at += n
 	}
-	if len(heads) == 1 && k == 1 {
-		return out // one parameter: the hill is found from anywhere
-	}
 	var grid []end
 	for bits := range 1 << len(heads) {
-		u := make([]float64, k)
+		u := make([]float64, len(f.u))
 		for i, h := range heads {
 			u[h] = 0.7
 			if bits>>i&1 == 1 {
@@ -247,11 +256,7 @@ func (f *fitting) starts(given [][]float64) [][]float64 {
 		}
 		grid = append(grid, end{u, f.quick(u)})
 	}
-	grid = sorted(grid)
-	for _, g := range grid[:min(2, len(grid))] {
-		out = append(out, g.u)
-	}
-	return out
+	return sorted(grid)
 }
 
 // quick is the surrogate if there is one, and the likelihood if not.
@@ -292,15 +297,19 @@ func (f *fitting) assemble(y []float64, o Options, beta []float64, sigma2 float6
 	if s.nobs > k {
 		m.Sigma2Unbiased = sigma2 * float64(s.nobs) / float64(s.nobs-k)
 	}
-	first := make([]float64, len(s.delta)) // levels to begin with; the missing as estimated
+	// levels to begin with; the missing ones as estimated, and still open
+	first, open := make([]float64, len(s.delta)), make([]bool, len(s.delta))
 	for t := range first {
 		first[t] = s.levels[0][t]
 		for c := range s.nmiss {
-			first[t] += beta[c] * -s.levels[1+c][t]
+			if s.levels[1+c][t] != 0 {
+				first[t] -= beta[c]
+				open[t] = true
+			}
 		}
 		first[t] *= s.scale
 	}
-	m.run(y, o.XReg, s.lead, l.polys, s.delta, first)
+	m.run(y, o.XReg, s.lead, l.polys, s.delta, first, open)
 	return m
 }
 

@@ -3,8 +3,9 @@ package arima
 import "math"
 
 // run sets the model's filter to the end of y, of which the first lead samples are
-// missing and said nothing.
-func (m *Model) run(y []float64, xreg [][]float64, lead int, p *polys, delta, first []float64) {
+// missing and said nothing. first are the levels to begin with, of which the open ones
+// are missing.
+func (m *Model) run(y []float64, xreg [][]float64, lead int, p *polys, delta, first []float64, open []bool) {
 	m.filter = *newFilter(p, delta)
 	f := &m.filter
 	p.moments()
@@ -14,6 +15,9 @@ func (m *Model) run(y []float64, xreg [][]float64, lead int, p *polys, delta, fi
 	lost := len(delta)
 	for t := range lost {
 		m.mean.level[lost-1-t] = first[t] - m.regression(row(xreg, lead+t), t)
+		if open[t] {
+			f.doubt(lost - 1 - t)
+		}
 	}
 	m.now = lost
 	for t := lead + lost; t < len(y); t++ {
@@ -45,7 +49,7 @@ func (m *Model) regression(x []float64, t int) float64 {
 }
 
 // Update takes one more sample, of the step after the last one; coefficients stay as
-// they are. NaN and infinite samples are missing, and so is one whose regressors x
+// they are. NaN and infinite samples (and any beyond 1e120) are missing, and so is one whose regressors x
 // are not as many finite numbers as Beta has. It returns by how much the sample
 // differs from what was expected, and the standard deviation of that; the first is NaN
 // when the sample is missing.
@@ -54,7 +58,7 @@ func (m *Model) regression(x []float64, t int) float64 {
 // allocates nothing.
 func (m *Model) Update(y float64, x []float64) (surprise, sd float64) {
 	f := &m.filter
-	known := !math.IsNaN(y) && !math.IsInf(y, 0) && checkRow(x, len(m.Beta)) == nil
+	known := math.Abs(y) <= maxSample && checkRow(x, len(m.Beta)) == nil
 	f.predict()
 	sd = math.Sqrt(m.Sigma2Unbiased * f.f)
 	surprise = math.NaN()

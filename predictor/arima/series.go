@@ -33,7 +33,8 @@ type series struct {
 	auto  [2][]float64 // autocovariances of rest
 }
 
-// Reading of samples.
+// maxSample is the largest sample and regressor: squares of more would overflow.
+const maxSample = 1e120
 
 // check refuses what no model can be fitted to and returns the first and the last
 // sample that is there.
@@ -46,8 +47,8 @@ func check(y []float64, xreg [][]float64) (first, last int, err error) {
 		if math.IsNaN(v) {
 			continue
 		}
-		if math.IsInf(v, 0) {
-			return 0, 0, fmt.Errorf("%w: sample %d", ErrInfinite, t)
+		if math.Abs(v) > maxSample {
+			return 0, 0, fmt.Errorf("%w: sample %d is %g, at most %g are taken", ErrInfinite, t, v, maxSample)
 		}
 		if first < 0 {
 			first = t
@@ -79,8 +80,8 @@ func checkRow(row []float64, n int) error {
 		return fmt.Errorf("%w: %d values, %d columns", ErrRegressors, len(row), n)
 	}
 	for _, v := range row {
-		if math.IsNaN(v) || math.IsInf(v, 0) {
-			return fmt.Errorf("%w: regressors are finite numbers", ErrInfinite)
+		if !(math.Abs(v) <= maxSample) {
+			return fmt.Errorf("%w: regressors are finite numbers, of at most %g", ErrInfinite, maxSample)
 		}
 	}
 	return nil
@@ -124,12 +125,7 @@ func newSeries(y []float64, xreg [][]float64, d, sd, m int, constant bool) (*ser
 	for _, col := range s.levels {
 		s.cols = append(s.cols, s.differenced(col))
 	}
-	for _, v := range s.cols[0] {
-		if math.IsInf(v, 0) {
-			return nil, fmt.Errorf("%w: differences overflow", ErrInfinite)
-		}
-	}
-	if s.nobs <= s.nreg {
+	if s.nobs < s.nreg {
 		return nil, fmt.Errorf("%w: %d after differencing, %d regressors", ErrShort, s.nobs, s.nreg)
 	}
 	return s, nil

@@ -1,0 +1,5 @@
+//go:build !race
+
+package arima_test
+
+const raced = false

@@ -1,0 +1,5 @@
+//go:build !race
+
+package seasonal_test
+
+const raced = false
