@@ -18,6 +18,7 @@ import (
 	edgenode "github.com/barrage-im/barrage/edge-node"
 	"github.com/barrage-im/barrage/federation/dev"
 	filtercmd "github.com/barrage-im/barrage/filter/cmd"
+	predictorcmd "github.com/barrage-im/barrage/predictor/cmd"
 	"github.com/barrage-im/barrage/protocol/cmd/bench"
 	"github.com/barrage-im/barrage/protocol/cmd/cert"
 	"github.com/barrage-im/barrage/protocol/cmd/chat"
@@ -49,6 +50,7 @@ var commands = []command{
 	{"bench", "load a running service, measure it, account for every message", bench.Run},
 	{"room", "look at rooms, moderate them, change their policies", room.Run},
 	{"filter", "make, check, test and roll out word lists", filtercmd.Run},
+	{"predictor", "forecast a region's load, and judge forecasts", predictorcmd.Run(nil)},
 	{"token", "make signing keys and tokens, and look into tokens", token.Run},
 	{"cert", "make the certificates by which processes know each other", cert.Run},
 	{"config", "check or show a process's configuration", config.Command(processes)},

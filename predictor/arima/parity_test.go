@@ -303,8 +303,8 @@ type autoRef struct {
 }
 
 func TestAutoAgainstR(t *testing.T) {
-	if testing.Short() || raced {
-		t.Skip("SKIPPED with -short and -race: takes seconds, and minutes")
+	if testing.Short() {
+		t.Skip("SKIPPED with -short: takes seconds")
 	}
 	dir := sharedDir(t)
 	var r struct{ Auto []autoRef }

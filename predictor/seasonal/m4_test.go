@@ -27,8 +27,8 @@ const (
 // TestM4Hourly prints our figures beside the published ones.
 func TestM4Hourly(t *testing.T) {
 	dir := sharedForecast(t)
-	if testing.Short() || raced {
-		t.Skip("SKIPPED: the M4 set takes many seconds, with -race a minute; run it without -short and -race")
+	if testing.Short() {
+		t.Skip("SKIPPED: the M4 set takes many seconds; run it without -short")
 	}
 	train := readSeries(t, filepath.Join(dir, "m4", "m4_hourly_train.csv"))
 	test := readSeries(t, filepath.Join(dir, "m4", "m4_hourly_test.csv"))

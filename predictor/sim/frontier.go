@@ -11,10 +11,19 @@ type Frontier []Result
 
 // Sweep runs the policy at each setting.
 func Sweep(t *Trace, capacity float64, s Settings, settings []float64, policy func(setting float64) Policy) Frontier {
+	var policies []Policy
+	for _, k := range settings {
+		policies = append(policies, policy(k))
+	}
+	return NewFrontier(t, capacity, s, ReplayAll(t, capacity, s, policies...))
+}
+
+// NewFrontier is that of replays of one policy at several settings.
+func NewFrontier(t *Trace, capacity float64, s Settings, replays []Replayed) Frontier {
 	best := Oracle(t, capacity, s, 1)
 	var f Frontier
-	for _, k := range settings {
-		r := Run(t, capacity, s, policy(k))
+	for _, p := range replays {
+		r := p.Score(t, capacity)
 		r.CostVsOracle = round(r.BilledPodHours/best.BilledPodHours, 4)
 		f = append(f, r)
 	}

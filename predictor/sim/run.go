@@ -59,26 +59,43 @@ type Result struct {
 
 // Run replays the trace's test against a policy.
 func Run(t *Trace, capacity float64, s Settings, policy Policy) Result {
-	ready, billed, fleet := Replay(t, capacity, s, policy)
-	return score(t.Load[t.First:], ready, billed, fleet, capacity)
+	return ReplayAll(t, capacity, s, policy)[0].Score(t, capacity)
 }
 
-// Replay is Run without the score: ready and billed pods of each tick.
-func Replay(t *Trace, capacity float64, s Settings, policy Policy) (ready, billed []int, f *Fleet) {
+// A Replayed is what a policy's fleet was at each tick.
+type Replayed struct {
+	Ready, Billed []int // pods
+	Fleet         *Fleet
+}
+
+// ReplayAll replays the trace's test against policies side by side, tick by tick:
+// they may share what they work out of the load.
+func ReplayAll(t *Trace, capacity float64, s Settings, policies ...Policy) []Replayed {
 	begin := max(s.Min, int(math.Ceil(t.Load[t.First]/capacity/0.7)))
-	f = NewFleet(begin, s.StartupSeconds/TickSeconds, s.DrainSeconds/TickSeconds)
-	ready, billed = make([]int, t.Ticks()), make([]int, t.Ticks())
-	for i := range ready {
-		j := t.First + i
-		f.Tick(j)
-		v := View{Tick: i, Metric: t.Metric(j), Replicas: f.Replicas(), Ready: f.Ready()}
-		v.Step, v.StepDone = t.Completed(j)
-		if want, ok := policy(v); ok {
-			f.Scale(j, max(s.Min, want))
-		}
-		ready[i], billed[i] = f.Ready(), f.Billed()
+	all := make([]Replayed, len(policies))
+	for k := range all {
+		all[k] = Replayed{make([]int, t.Ticks()), make([]int, t.Ticks()), NewFleet(begin, s.StartupSeconds/TickSeconds, s.DrainSeconds/TickSeconds)}
 	}
-	return ready, billed, f
+	for i := range t.Ticks() {
+		j := t.First + i
+		for k, policy := range policies {
+			r := &all[k]
+			f := r.Fleet
+			f.Tick(j)
+			v := View{Tick: i, Metric: t.Metric(j), Replicas: f.Replicas(), Ready: f.Ready()}
+			v.Step, v.StepDone = t.Completed(j)
+			if want, ok := policy(v); ok {
+				f.Scale(j, max(s.Min, want))
+			}
+			r.Ready[i], r.Billed[i] = f.Ready(), f.Billed()
+		}
+	}
+	return all
+}
+
+// Score is what the replay cost, and what it failed to carry.
+func (r Replayed) Score(t *Trace, capacity float64) Result {
+	return score(t.Load[t.First:], r.Ready, r.Billed, r.Fleet, capacity)
 }
 
 func score(load []float64, ready, billed []int, f *Fleet, capacity float64) Result {

@@ -1,5 +1,0 @@
-//go:build !race
-
-package arima_test
-
-const raced = false

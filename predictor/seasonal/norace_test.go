@@ -1,5 +1,0 @@
-//go:build !race
-
-package seasonal_test
-
-const raced = false
