@@ -45,13 +45,43 @@ func (o *backtestOptions) Validate() error {
 
 func backtestTool(ctx context.Context, s streams, args []string) error {
 	o := backtestOptions{Source: defaultSource(), Horizon: 15}
-	files, err := ops.Flags("predictor backtest [flags] FILE.csv", &o, args)
+	files, err := ops.Flags("predictor backtest [flags] FILE.csv…", &o, args)
 	if err != nil {
 		return err
 	}
-	name, y, err := o.Source.read(ctx, s, files)
+	names, err := o.Source.names(files)
 	if err != nil {
 		return err
+	}
+	if len(names) > 1 && o.Plot != "" {
+		return ops.Usagef("plot: give one file")
+	}
+	var reports []backtestReport
+	for _, name := range names {
+		r, err := o.judge(ctx, s, name)
+		if err != nil {
+			return err
+		}
+		reports = append(reports, r)
+		if !o.JSON {
+			if err := r.print(s.out); err != nil {
+				return err
+			}
+		}
+	}
+	switch {
+	case !o.JSON:
+		return printMeans(s.out, reports)
+	case len(reports) == 1:
+		return printJSON(s.out, reports[0])
+	}
+	return printJSON(s.out, reports)
+}
+
+func (o *backtestOptions) judge(ctx context.Context, s streams, name string) (report backtestReport, err error) {
+	y, err := o.Source.read(ctx, s, name)
+	if err != nil {
+		return report, err
 	}
 	t := backtest.Options{Horizon: o.Horizon, Test: o.Test, Stride: o.Stride, Clock: processorTime}
 	if t.Test == 0 {
@@ -62,25 +92,22 @@ func backtestTool(ctx context.Context, s streams, args []string) error {
 	}
 	t.Keep = shownFans * (1 + t.Horizon/t.Stride)
 	if t.Seasons, err = o.Source.seasons(y.Step, len(y.Values)-t.Test); err != nil {
-		return err
+		return report, err
 	}
 	methods, err := o.methods(t)
 	if err != nil {
-		return err
+		return report, err
 	}
 	r, err := backtest.Run(y.Values, t, methods)
 	if err != nil {
-		return err
+		return report, fmt.Errorf("%s: %w", name, err)
 	}
 	if o.Plot != "" {
 		if err := plotBacktest(o.Plot, name, y, r); err != nil {
-			return err
+			return report, err
 		}
 	}
-	if o.JSON {
-		return printJSON(s.out, newBacktestReport(name, y, r))
-	}
-	return printBacktest(s.out, name, y, r)
+	return newBacktestReport(name, y, r), nil
 }
 
 // methods are those asked for that the series is long enough for, in the table's
@@ -169,6 +196,7 @@ type backtestReport struct {
 	Step    string          `json:"step"`
 	Samples int             `json:"samples"`
 	Missing int             `json:"missing"`
+	Test    int             `json:"test"`
 	Origins int             `json:"origins"`
 	Horizon int             `json:"horizon"`
 	Seasons []int           `json:"seasons"`
@@ -184,7 +212,7 @@ type backtestEntry struct {
 
 func newBacktestReport(name string, y series.Series, r *backtest.Report) backtestReport {
 	out := backtestReport{
-		Series: name, Start: y.Start, Step: y.Step.String(), Samples: r.Samples, Missing: r.Missing, Origins: r.Origins,
+		Series: name, Start: y.Start, Step: y.Step.String(), Samples: r.Samples, Missing: r.Missing, Test: r.Options.Test, Origins: r.Origins,
 		Horizon: r.Options.Horizon, Seasons: r.Options.Seasons,
 	}
 	for _, row := range r.Rows {

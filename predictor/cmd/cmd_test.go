@@ -98,12 +98,33 @@ func TestBacktestJSON(t *testing.T) {
 	}
 }
 
+func TestSeveralSeriesAreSummedUp(t *testing.T) {
+	if testing.Short() {
+		t.Skip("SKIPPED with -short: takes seconds")
+	}
+	a, b := file(t, 800, plain), file(t, 900, plain)
+	out, _, err := call(t, "", "backtest", a, b, "--test", "150", "--stride", "30", "--methods", "barrage,auto.arima")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(out, "2 series") || strings.Count(out, "barrage") != 3 {
+		t.Errorf("no means:\n%s", out)
+	}
+	out, _, err = call(t, "", "simulate", a, b, "--test", "100", "--startup", "300s", "--violated", "5")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(out, "over 2 series") {
+		t.Errorf("no mean:\n%s", out)
+	}
+}
+
 func TestSimulateTable(t *testing.T) {
 	if testing.Short() {
 		t.Skip("SKIPPED with -short: takes seconds")
 	}
 	plotted := filepath.Join(t.TempDir(), "p.png")
-	out, _, err := call(t, "", "simulate", file(t, 1000, plain), "--test", "200", "--plot", plotted)
+	out, _, err := call(t, "", "simulate", file(t, 1000, plain), "--test", "200", "--startup", "90s", "--plot", plotted)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,7 +142,8 @@ func TestToolsRefuseWhatCannotBeRun(t *testing.T) {
 	good := file(t, 200, plain)
 	for _, c := range []struct{ args, want string }{
 		{"backtest", "give one file"},
-		{"backtest " + good + " " + good, "give one file"},
+		{"backtest --plot x.svg " + good + " " + good, "give one file"},
+		{"simulate --plot x.svg " + good, "one --startup"},
 		{"backtest nowhere.csv", "no such file"},
 		{"backtest " + good + " --horizon 0", "horizon 0: use 1 to"},
 		{"backtest " + good + " --horizon 9999", "use 1 to 256"},

@@ -20,7 +20,7 @@ import (
 type simulateOptions struct {
 	Source   sourceOptions `yaml:",inline"`
 	Test     int           `yaml:"test" help:"replay the last so many samples; 0: a quarter of them"`
-	Startup  time.Duration `yaml:"startup" help:"from the decision until a pod serves"`
+	Startup  []string      `yaml:"startup" help:"from the decision until a pod serves; one or several"`
 	Drain    time.Duration `yaml:"drain" help:"how long a pod that was removed still costs"`
 	Min      int           `yaml:"min" help:"pods at least"`
 	Capacity float64       `yaml:"capacity" help:"load that one pod carries; 0: so that the busiest hundredth of the test takes 50"`
@@ -29,7 +29,8 @@ type simulateOptions struct {
 	Plot     string        `yaml:"plot" help:"write a picture there: replicas against load, and what every risk costs (.svg or .png)"`
 	JSON     bool          `yaml:"json" help:"print JSON"`
 
-	levels []float64
+	levels   []float64
+	startups []time.Duration
 }
 
 // Validate refuses what cannot be run whatever the series.
@@ -38,8 +39,6 @@ func (o *simulateOptions) Validate() error {
 	switch {
 	case o.Test < 0:
 		return fmt.Errorf("test %d: use 0 or more", o.Test)
-	case o.Startup < 0 || o.Startup > time.Hour || o.Startup%tick != 0:
-		return fmt.Errorf("startup %v: use a multiple of %v, an hour at most", o.Startup, tick)
 	case o.Drain < 0 || o.Drain > time.Hour || o.Drain%tick != 0:
 		return fmt.Errorf("drain %v: use a multiple of %v, an hour at most", o.Drain, tick)
 	case o.Min < 1 || o.Min > maxPods:
@@ -51,7 +50,14 @@ func (o *simulateOptions) Validate() error {
 	case len(o.Violated) == 0:
 		return errors.New("violated: give one level or more, in percent")
 	}
-	o.levels = nil
+	o.levels, o.startups = nil, nil
+	for _, text := range o.Startup {
+		d, err := time.ParseDuration(text)
+		if err != nil || d < tick || d > time.Hour || d%tick != 0 {
+			return fmt.Errorf("startup %.40q: use a multiple of %v, such as 90s; an hour at most", text, tick)
+		}
+		o.startups = append(o.startups, d)
+	}
 	for _, text := range o.Violated {
 		v, err := strconv.ParseFloat(text, 64)
 		if err != nil || !(v > 0 && v < 100) {
@@ -69,45 +75,74 @@ func hpaTargets() []float64 { return []float64{.4, .5, .6, .65, .7, .75, .8, .85
 
 func simulateTool(ctx context.Context, s streams, args []string) error {
 	o := simulateOptions{
-		Source: defaultSource(), Startup: 90 * time.Second, Drain: 120 * time.Second, Min: 2, Target: 0.7,
+		Source: defaultSource(), Startup: []string{"90s", "300s"}, Drain: 120 * time.Second, Min: 2, Target: 0.7,
 		Violated: []string{"1", "0.5", "0.1"},
 	}
-	files, err := ops.Flags("predictor simulate [flags] FILE.csv", &o, args)
+	files, err := ops.Flags("predictor simulate [flags] FILE.csv…", &o, args)
 	if err != nil {
 		return err
 	}
-	name, y, err := o.Source.read(ctx, s, files)
+	names, err := o.Source.names(files)
 	if err != nil {
 		return err
 	}
-	if o.Test == 0 {
-		o.Test = len(y.Values) / testShare
+	if len(names)*len(o.startups) > 1 && o.Plot != "" {
+		return ops.Usagef("plot: give one file and one --startup")
 	}
-	seasons, err := o.Source.seasons(y.Step, len(y.Values)-o.Test)
+	var all []*simulation
+	for _, name := range names {
+		list, err := o.simulate(ctx, s, name)
+		if err != nil {
+			return err
+		}
+		all = append(all, list...)
+	}
+	if o.JSON {
+		return printJSON(s.out, all)
+	}
+	return printOverheads(s.out, all)
+}
+
+// simulate replays one series with each of the start-up times.
+func (o *simulateOptions) simulate(ctx context.Context, s streams, name string) (list []*simulation, err error) {
+	y, err := o.Source.read(ctx, s, name)
 	if err != nil {
-		return err
+		return nil, err
+	}
+	test := o.Test
+	if test == 0 {
+		test = len(y.Values) / testShare
+	}
+	seasons, err := o.Source.seasons(y.Step, len(y.Values)-test)
+	if err != nil {
+		return nil, err
 	}
 	if n := fill(y.Values); n > 0 {
 		_, _ = fmt.Fprintf(s.err, "%s: %d missing samples take a line between their neighbours\n", name, n)
 	}
-	trace, err := sim.NewTrace(traceName(name), y.Values, int(y.Step/time.Second), o.Test, seasons)
+	trace, err := sim.NewTrace(traceName(name), y.Values, int(y.Step/time.Second), test, seasons)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	r, err := o.replay(trace)
-	if err != nil {
-		return err
-	}
-	r.Series = name
-	if o.Plot != "" {
-		if err := plotSimulation(o.Plot, y, trace, r); err != nil {
-			return err
+	for _, startup := range o.startups {
+		r, err := o.replay(trace, startup)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		r.Series = name
+		list = append(list, r)
+		if o.Plot != "" {
+			if err := plotSimulation(o.Plot, y, trace, r); err != nil {
+				return nil, err
+			}
+		}
+		if !o.JSON {
+			if err := r.print(s.out); err != nil {
+				return nil, err
+			}
 		}
 	}
-	if o.JSON {
-		return printJSON(s.out, r)
-	}
-	return r.print(s.out)
+	return list, nil
 }
 
 // traceName seeds the noise of the ticks as the file of a public set does.
@@ -162,7 +197,7 @@ type levelResult struct {
 	Overhead *float64 `json:"overhead_to_hpa,omitempty"`
 }
 
-func (o *simulateOptions) replay(t *sim.Trace) (*simulation, error) {
+func (o *simulateOptions) replay(t *sim.Trace, startup time.Duration) (*simulation, error) {
 	c := o.Capacity
 	if c == 0 {
 		c = t.Capacity()
@@ -170,8 +205,8 @@ func (o *simulateOptions) replay(t *sim.Trace) (*simulation, error) {
 	if !(c > 0) {
 		return nil, errors.New("the test has no load: give --capacity")
 	}
-	s := sim.Settings{StartupSeconds: int(o.Startup / time.Second), DrainSeconds: int(o.Drain / time.Second), Min: o.Min}
-	r := &simulation{Capacity: c, Startup: o.Startup.Seconds(), Oracle: sim.Oracle(t, c, s, 1), settings: s}
+	s := sim.Settings{StartupSeconds: int(startup / time.Second), DrainSeconds: int(o.Drain / time.Second), Min: o.Min}
+	r := &simulation{Capacity: c, Startup: startup.Seconds(), Oracle: sim.Oracle(t, c, s, 1), settings: s}
 	hpa := func(target float64) sim.Policy { return sim.Reactive(sim.NewHPA(target*c, o.Min)) }
 	plotted := sim.ReplayAll(t, c, s, hpa(o.Target))[0]
 	reactive := policyResult{Name: "hpa", Frontier: sim.Sweep(t, c, s, hpaTargets(), hpa), Plotted: plotted.Score(t, c), ready: plotted.Ready}
@@ -216,8 +251,45 @@ func (r *simulation) print(w io.Writer) error {
 	if err := out.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintln(w, "\nCosts are pod hours over those of the cheapest plan; – is where no setting of the policy gets there.")
+	_, err := fmt.Fprintln(w)
 	return err
+}
+
+// printOverheads sums several replays up, for each start-up time.
+func printOverheads(w io.Writer, all []*simulation) error {
+	_, err := fmt.Fprintln(w, "Costs are pod hours over those of the cheapest plan; – is where no setting of the policy gets there.")
+	sums, n := map[float64]float64{}, map[float64]float64{}
+	var order []float64
+	for _, r := range all {
+		over := r.headline()
+		if over == nil || *over <= 0 {
+			continue
+		}
+		if n[r.Startup] == 0 {
+			order = append(order, r.Startup)
+		}
+		sums[r.Startup] += math.Log(*over)
+		n[r.Startup]++
+	}
+	for _, s := range order {
+		if n[s] > 1 {
+			_, _ = fmt.Fprintf(w, "pods start in %.0f s: overhead to hpa's, geometric mean over %.0f series: %.3f\n", s, n[s], math.Exp(sums[s]/n[s]))
+		}
+	}
+	return err
+}
+
+// headline is the overhead at the smallest share of minutes from 0.5 % on that
+// the HPA gets to.
+func (r *simulation) headline() *float64 {
+	var best *float64
+	least := math.Inf(1)
+	for _, l := range r.Levels {
+		if l.Overhead != nil && l.Violated >= 0.5 && l.Violated < least {
+			best, least = l.Overhead, l.Violated
+		}
+	}
+	return best
 }
 
 func optional(v *float64) string {

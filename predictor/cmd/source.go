@@ -11,7 +11,6 @@ import (
 	"github.com/barrage-im/barrage/protocol/ops"
 )
 
-// maxPrintedSeason: a series whose step does not divide the day has no season.
 const day, week = 24 * time.Hour, 7 * 24 * time.Hour
 
 // sourceOptions say which series a tool works on.
@@ -45,28 +44,34 @@ func (o *sourceOptions) Validate() error {
 	return nil
 }
 
-// read reads the series; repairs are told on s.err.
-func (o *sourceOptions) read(ctx context.Context, s streams, files []string) (name string, y series.Series, err error) {
-	var repairs series.Repairs
+// names are the files to read, or the query.
+func (o *sourceOptions) names(files []string) ([]string, error) {
 	switch {
 	case o.Prometheus != "" && len(files) > 0:
-		return "", y, ops.Usagef("give a file or --prometheus, not both")
+		return nil, ops.Usagef("give files or --prometheus, not both")
 	case o.Prometheus != "":
-		name = o.Query
+		return []string{o.Query}, nil
+	case len(files) == 0:
+		return nil, ops.Usagef("give one file or more of \"timestamp,value\" lines, - for standard input, or --prometheus and --query")
+	}
+	return files, nil
+}
+
+// read reads one of names; repairs are told on s.err.
+func (o *sourceOptions) read(ctx context.Context, s streams, name string) (y series.Series, err error) {
+	var repairs series.Repairs
+	if o.Prometheus != "" {
 		y, repairs, err = ask(ctx, o)
-	case len(files) != 1:
-		return "", y, ops.Usagef("give one file of \"timestamp,value\" lines, - for standard input, or --prometheus and --query")
-	default:
-		name = files[0]
-		y, repairs, err = readFile(s, files[0])
+	} else {
+		y, repairs, err = readFile(s, name)
 	}
 	if err != nil {
-		return "", y, fmt.Errorf("%s: %w", name, err)
+		return y, fmt.Errorf("%s: %w", name, err)
 	}
 	if repairs.Any() {
 		_, _ = fmt.Fprintf(s.err, "%s: repaired: %s\n", name, repairs)
 	}
-	return name, y, nil
+	return y, nil
 }
 
 func readFile(s streams, name string) (series.Series, series.Repairs, error) {
