@@ -11,14 +11,14 @@ LINT   := $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION)
 # Versions of these come from go.mod.
 GO_TOOLS := $(TOOLS)/protoc-gen-go $(TOOLS)/protoc-gen-go-grpc
 
-PROTOS := protocol/wire/wire.proto $(wildcard protocol/rpc/*.proto)
+PROTOS := protocol/wire/wire.proto $(wildcard protocol/rpc/*.proto predictor/keda/*.proto)
 WEB    := federation/e2e/web
 TIME   ?= 30s
 PKG    ?= ./...
 
 # Commands that "make test" needs beside Go, git and make, with the Debian
 # packages (comma separated) that bring them.
-SYSTEM := gcc:gcc,libc6-dev protoc:protobuf-compiler node:nodejs npm:npm chromium:chromium
+SYSTEM := gcc:gcc,libc6-dev protoc:protobuf-compiler node:nodejs npm:npm chromium:chromium prometheus:prometheus
 
 # Pure calculations without goroutines: the race detector would find nothing, and
 # make them ten times slower.

@@ -18,6 +18,7 @@ import (
 	edgenode "github.com/barrage-im/barrage/edge-node"
 	"github.com/barrage-im/barrage/federation/dev"
 	filtercmd "github.com/barrage-im/barrage/filter/cmd"
+	"github.com/barrage-im/barrage/predictor"
 	predictorcmd "github.com/barrage-im/barrage/predictor/cmd"
 	"github.com/barrage-im/barrage/protocol/cmd/bench"
 	"github.com/barrage-im/barrage/protocol/cmd/cert"
@@ -40,6 +41,7 @@ var processes = config.Prototypes{
 	"core":      func() any { c := core.Default(); return &c },
 	"dev":       func() any { c := dev.Default(); return &c },
 	"edge-node": func() any { c := edgenode.Default(); return &c },
+	"predictor": func() any { c := predictor.Default(); return &c },
 }
 
 var commands = []command{
@@ -50,7 +52,7 @@ var commands = []command{
 	{"bench", "load a running service, measure it, account for every message", bench.Run},
 	{"room", "look at rooms, moderate them, change their policies", room.Run},
 	{"filter", "make, check, test and roll out word lists", filtercmd.Run},
-	{"predictor", "forecast a region's load, and judge forecasts", predictorcmd.Run(nil)},
+	{"predictor", "a region's load ahead of time, for autoscalers; and how good that is", predictorcmd.Run(predictor.Command)},
 	{"token", "make signing keys and tokens, and look into tokens", token.Run},
 	{"cert", "make the certificates by which processes know each other", cert.Run},
 	{"config", "check or show a process's configuration", config.Command(processes)},

@@ -43,9 +43,6 @@ func Run(service func(ctx context.Context, args []string, stdout, stderr io.Writ
 			}
 			return ops.Usagef("predictor %.40s: use one of %s, or flags for the service alone", args[0], strings.Join(names, ", "))
 		}
-		if service == nil {
-			return &ops.HelpRequested{Text: "Usage: barrage predictor TOOL\n" + usage()}
-		}
 		err := service(ctx, args, stdout, stderr)
 		if help, ok := asHelp(err); ok {
 			help.Text += usage()

@@ -204,11 +204,15 @@ func (p *prometheus) explain(ctx context.Context, err error) error {
 	case v1.ErrTimeout, v1.ErrCanceled:
 		return errorf(Slow, "%s gave the query up: %s", what, short(told.Msg))
 	case v1.ErrBadData, v1.ErrExec:
-		return errorf(Refused, "%s refuses the query: %s", what, short(told.Msg))
+		return errorf(Refused, "%s refuses the query: %s %s", what, short(told.Msg), short(told.Detail))
 	case v1.ErrClient:
 		return errorf(Refused, "%s refuses the request (%s): is token_file right?", what, short(told.Msg))
 	case v1.ErrServer:
-		return errorf(Refused, "%s has an error of its own: %s", what, short(told.Msg))
+		kind := Refused
+		if strings.Contains(told.Detail, `"errorType":"timeout"`) || strings.Contains(told.Detail, `"errorType":"canceled"`) {
+			kind = Slow
+		}
+		return errorf(kind, "%s has an error of its own: %s %s", what, short(told.Msg), short(told.Detail))
 	}
 	return errorf(Refused, "%s: %s", what, short(told.Msg))
 }
