@@ -102,10 +102,10 @@ func impurities(file *ast.File) (problems []string) {
 
 func TestImpuritiesAreSeen(t *testing.T) {
 	for source, want := range map[string]string{
-		`import "os"`:                             "imports os",
-		`import "net/http"`:                       "imports net/http",
-		`import "math/rand"`:                      "imports math/rand",
-		`import r "math/rand/v2"; var x = r.N(5)`: "uses rand.N",
+		`import "os"`:        "imports os",
+		`import "net/http"`:  "imports net/http",
+		`import "math/rand"`: "imports math/rand",
+		`import r "math/rand/v2"; var x = r.N(5)`:                    "uses rand.N",
 		`import "math/rand/v2"; var x = rand.New(rand.NewPCG(1, 2))`: "",
 		`import "time"; var x = time.Now()`:                          "uses time.Now",
 		`import c "time"; var x = c.Since`:                           "uses time.Since",

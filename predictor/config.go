@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/barrage-im/barrage/predictor/adapter"
 	"github.com/barrage-im/barrage/predictor/demand"
 	"github.com/barrage-im/barrage/predictor/forecast"
 	"github.com/barrage-im/barrage/predictor/keda"
+	"github.com/barrage-im/barrage/predictor/lease"
 	"github.com/barrage-im/barrage/predictor/series"
 	"github.com/barrage-im/barrage/predictor/signal"
 	"github.com/barrage-im/barrage/protocol/ops"
@@ -33,12 +35,14 @@ type Config struct {
 	StateEvery time.Duration `yaml:"state_every" help:"how often the file is written"`
 	Events     string        `yaml:"events" help:"YAML or JSON file with the streams that are scheduled, read again when it changes; empty: none"`
 
-	Plan   Plan          `yaml:"plan"`
-	Demand demand.Config `yaml:"demand"`
-	Ageing signal.Ageing `yaml:"ageing"`
-	KEDA   keda.Config   `yaml:"keda"`
-	Ops    ops.Config    `yaml:"ops"`
-	Log    ops.LogConfig `yaml:"log"`
+	Plan    Plan           `yaml:"plan"`
+	Demand  demand.Config  `yaml:"demand"`
+	Ageing  signal.Ageing  `yaml:"ageing"`
+	KEDA    keda.Config    `yaml:"keda"`
+	Adapter adapter.Config `yaml:"adapter"`
+	Lease   lease.Config   `yaml:"lease"`
+	Ops     ops.Config     `yaml:"ops"`
+	Log     ops.LogConfig  `yaml:"log"`
 }
 
 // Plan says which load to have capacity for.
@@ -57,7 +61,7 @@ func Default() Config {
 		Step: time.Minute, Tick: 15 * time.Second, Horizon: 15 * time.Minute, History: 28 * day,
 		StateEvery: 5 * time.Minute,
 		Plan:       Plan{Lead: 2 * time.Minute, Quantile: 0.95, Short: 0.5, Drain: 2 * time.Minute},
-		Demand:     demand.Default(), Ageing: signal.Default(),
+		Demand:     demand.Default(), Ageing: signal.Default(), Lease: lease.Default(),
 		Ops: ops.Config{Listen: "127.0.0.1:8070"}, Log: ops.DefaultLog(),
 	}
 }

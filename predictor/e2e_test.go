@@ -3,6 +3,8 @@ package predictor
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
@@ -22,6 +24,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
+	"github.com/barrage-im/barrage/predictor/adapter"
 	"github.com/barrage-im/barrage/predictor/keda"
 	"github.com/barrage-im/barrage/predictor/signal"
 	"github.com/barrage-im/barrage/protocol/ops"
@@ -115,16 +118,18 @@ func get(t *testing.T, client *http.Client, url string) (*http.Response, error) 
 
 // A running is a predictor in this process, with everything open.
 type running struct {
-	t    *testing.T
-	p    *process
-	ops  string
-	keda keda.ExternalScalerClient
-	stop func()
+	t       *testing.T
+	p       *process
+	ops     string
+	keda    keda.ExternalScalerClient
+	adapter string
+	stop    func()
 }
 
 func run(t *testing.T, cfg Config) *running {
 	t.Helper()
 	cfg.Ops.Listen, cfg.KEDA.Listen = "127.0.0.1:0", "127.0.0.1:0"
+	cfg.Adapter = adapter.Config{Listen: "127.0.0.1:0", Open: true}
 	log := slog.New(slog.DiscardHandler)
 	status, err := ops.Start(cfg.Ops, log)
 	if err != nil {
@@ -143,6 +148,7 @@ func run(t *testing.T, cfg Config) *running {
 		t.Fatal(err)
 	}
 	r.keda = keda.NewExternalScalerClient(conn)
+	r.adapter = "https://" + p.doors[1].(*adapter.Server).Addr().String()
 	stopped := false
 	r.stop = func() {
 		if stopped {
@@ -254,6 +260,7 @@ func TestAPrometheusThatIsPausedKilledAndGarbage(t *testing.T) {
 	until(t, "1000 are told", func() bool { return r.told() >= 1000 })
 	load.Store(1500)
 	until(t, "more is told", func() bool { return r.told() >= 1500 })
+	r.callAdapter()
 
 	prom.signal(syscall.SIGSTOP)
 	r.agesToNothing(cfg.Ageing.Fade, func() {})
@@ -284,5 +291,55 @@ func TestAPrometheusThatIsPausedKilledAndGarbage(t *testing.T) {
 	h, err := readSnapshot(cfg.State, "local "+r.p.source.String(), cfg.Step, 0)
 	if err != nil || h.samples() < 5 {
 		t.Errorf("the stored state: %v, %v", h, err)
+	}
+}
+
+// callAdapter asks as a HorizontalPodAutoscaler does.
+func (r *running) callAdapter() {
+	r.t.Helper()
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}, Timeout: 10 * time.Second}
+	defer client.CloseIdleConnections()
+	ask := func(path string) (int, string) {
+		answer, err := get(r.t, client, r.adapter+path)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		defer answer.Body.Close()
+		b, err := io.ReadAll(answer.Body)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		return answer.StatusCode, string(b)
+	}
+	const group = "/apis/external.metrics.k8s.io/v1beta1"
+	if code, body := ask(group); code != 200 || !strings.Contains(body, "barrage_predicted_load") {
+		r.t.Errorf("the list: %d %s", code, body)
+	}
+	code, body := ask(group + "/namespaces/live/barrage_predicted_load?labelSelector=region%3Dlocal")
+	var list struct {
+		Kind  string `json:"kind"`
+		Items []struct {
+			MetricName string `json:"metricName"`
+			Value      string `json:"value"`
+		} `json:"items"`
+	}
+	if err := json.Unmarshal([]byte(body), &list); err != nil || code != 200 || list.Kind != "ExternalMetricValueList" || len(list.Items) != 1 {
+		r.t.Fatalf("the metric: %d %s %v", code, body, err)
+	}
+	text, milli := strings.CutSuffix(list.Items[0].Value, "m")
+	v, err := strconv.ParseFloat(strings.TrimSuffix(text, "k"), 64)
+	if strings.HasSuffix(text, "k") {
+		v *= 1000
+	}
+	if milli {
+		v /= 1000
+	}
+	if err != nil || v < 1500 || v > 1e5 {
+		r.t.Errorf("the value is %s", list.Items[0].Value)
+	}
+	for _, path := range []string{"/namespaces/live/other", "/namespaces/live/barrage_predicted_load?labelSelector=region%3Dus"} {
+		if code, body := ask(group + path); code != http.StatusNotFound {
+			r.t.Errorf("%s: %d %s", path, code, body)
+		}
 	}
 }

@@ -39,7 +39,7 @@ type metrics struct {
 	history   prometheus.Gauge
 }
 
-func newMetrics(reg prometheus.Registerer, s *service) (*metrics, error) {
+func newMetrics(reg prometheus.Registerer, s *service, leads func() bool) (*metrics, error) {
 	opts := func(name, help string) prometheus.GaugeOpts {
 		return prometheus.GaugeOpts{Name: "barrage_predictor_" + name, Help: help, ConstLabels: prometheus.Labels{"region": s.cfg.Region}}
 	}
@@ -83,6 +83,12 @@ func newMetrics(reg prometheus.Registerer, s *service) (*metrics, error) {
 		live("published_load", "What autoscalers are told; 0 tells them nothing.", s.published),
 		live("wanted_load", "What autoscalers would be told in mode publish, by the age of the forecast.", func() float64 { load, _ := s.wanted(); return load }),
 		live("fresh_ratio", "How much of the forecast still counts by its age, 1 to 0.", func() float64 { _, share := s.wanted(); return share }),
+		live("leader", "1: this predictor leads, or there is no election.", func() float64 {
+			if leads() {
+				return 1
+			}
+			return 0
+		}),
 		live("sample_age_seconds", "Age of the newest sample; +Inf: there is none.", s.age),
 	} {
 		if err := reg.Register(c); err != nil {

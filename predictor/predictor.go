@@ -14,8 +14,10 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/barrage-im/barrage/predictor/adapter"
 	"github.com/barrage-im/barrage/predictor/demand"
 	"github.com/barrage-im/barrage/predictor/keda"
+	"github.com/barrage-im/barrage/predictor/lease"
 	"github.com/barrage-im/barrage/protocol/ops"
 )
 
@@ -51,6 +53,7 @@ func Run(ctx context.Context, cfg Config, stdout io.Writer) error {
 type process struct {
 	service *service
 	source  demand.Source
+	elector *lease.Elector
 	doors   []door
 }
 
@@ -69,14 +72,27 @@ func start(ctx context.Context, cfg Config, log *slog.Logger, status *ops.Ops) (
 			p.abandon(context.WithoutCancel(ctx))
 		}
 	}()
+	if cfg.Lease.Name != "" || cfg.Adapter.Listen != "" {
+		useLog(log)
+	}
 	if p.source, err = demand.Open(cfg.Demand); err != nil {
 		return nil, fmt.Errorf("demand: %w", err)
 	}
-	if p.service, err = newService(cfg, p.source, log, status.Registry()); err != nil {
+	if p.elector, err = lease.Open(cfg.Lease, log); err != nil {
+		return nil, err
+	}
+	if p.service, err = newService(cfg, p.source, p.elector.Leads, log, status.Registry()); err != nil {
 		return nil, err
 	}
 	if cfg.KEDA.Listen != "" {
 		d, err := keda.Listen(ctx, cfg.KEDA, cfg.Region, p.service.published, log, status.Registry())
+		if err != nil {
+			return nil, err
+		}
+		p.doors = append(p.doors, d)
+	}
+	if cfg.Adapter.Listen != "" {
+		d, err := adapter.Listen(ctx, cfg.Adapter, cfg.Region, p.service.published, log)
 		if err != nil {
 			return nil, err
 		}
@@ -119,6 +135,7 @@ func (p *process) run(ctx context.Context) error {
 			return nil
 		})
 	}
+	group.Go(func() error { return p.elector.Run(inner) })
 	group.Go(func() error { return p.service.Run(inner) })
 	return group.Wait()
 }

@@ -45,14 +45,14 @@ type service struct {
 // of is what a stored history is known by.
 func (s *service) of() string { return s.cfg.Region + " " + s.source.String() }
 
-func newService(cfg Config, source demand.Source, log *slog.Logger, reg prometheus.Registerer) (*service, error) {
+func newService(cfg Config, source demand.Source, leads func() bool, log *slog.Logger, reg prometheus.Registerer) (*service, error) {
 	s := &service{cfg: cfg, source: source, log: log, calendar: calendar{path: cfg.Events}}
 	s.history = &history{step: cfg.Step, limit: cfg.length()}
 	var err error
 	if s.engine, err = newEngine(cfg); err != nil {
 		return nil, err
 	}
-	s.m, err = newMetrics(reg, s)
+	s.m, err = newMetrics(reg, s, leads)
 	return s, err
 }
 

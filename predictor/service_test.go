@@ -79,7 +79,7 @@ func config() Config {
 // begin makes a service run in a bubble.
 func begin(t *testing.T, cfg Config, source demand.Source) (*service, func()) {
 	t.Helper()
-	s, err := newService(cfg, source, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	s, err := newService(cfg, source, func() bool { return false }, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
 	}
