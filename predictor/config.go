@@ -52,6 +52,9 @@ type Plan struct {
 	PerPod   float64       `yaml:"per_pod" help:"load that one pod carries; then the least pods that keep short are wanted, and an autoscaler's target is this load; 0: quantile decides"`
 	Short    float64       `yaml:"short" help:"percent of the minutes that may have too few pods; with per_pod"`
 	Drain    time.Duration `yaml:"drain" help:"how long a pod that is removed goes on; with per_pod"`
+
+	Ready      string `yaml:"ready" help:"PromQL for the number of pods that serve; with overloaded"`
+	Overloaded string `yaml:"overloaded" help:"PromQL that gives 1 or more while a pod is overloaded, else 0; what a pod carries is then learnt, from per_pod on; empty: per_pod is right"`
 }
 
 // Default is the configuration before flags, environment and file.
@@ -60,7 +63,7 @@ func Default() Config {
 		Region: "local", Mode: ForecastOnly,
 		Step: time.Minute, Tick: 15 * time.Second, Horizon: 15 * time.Minute, History: 28 * day,
 		StateEvery: 5 * time.Minute,
-		Plan:       Plan{Lead: 2 * time.Minute, Quantile: 0.95, Short: 0.5, Drain: 2 * time.Minute},
+		Plan:       Plan{Lead: 2 * time.Minute, Quantile: 0.95, Short: 0.5, Drain: 2 * time.Minute, Ready: "count(" + demand.Metric + ")"},
 		Demand:     demand.Default(), Ageing: signal.Default(), Lease: lease.Default(),
 		Ops: ops.Config{Listen: "127.0.0.1:8070"}, Log: ops.DefaultLog(),
 	}
@@ -76,6 +79,7 @@ const (
 	maxHistory    = 400 * day
 	minStateEvery = time.Second
 	maxStateEvery = day
+	maxPods       = 1_000_000
 )
 
 // Validate refuses what cannot work, whatever the demand looks like.
@@ -115,6 +119,9 @@ func (c Config) Validate() error {
 		if err := p.Validate(); err != nil {
 			bad("plan: %w", err)
 		}
+	}
+	if c.Plan.Overloaded != "" && (c.Plan.PerPod == 0 || c.Plan.Ready == "" || c.Demand.Prometheus == "") {
+		bad("plan.overloaded: give plan.per_pod to begin with, plan.ready, and demand.prometheus to ask")
 	}
 	if c.Ageing.Fresh < 2*c.Tick {
 		bad("ageing.fresh %s: use two ticks of %s or more, or a single sample that is late lowers what is told", c.Ageing.Fresh, c.Tick)

@@ -72,5 +72,12 @@ func (e *engine) step(y float64, at time.Time, s schedule) {
 	}
 }
 
+// fleet says what a pod carries, and how many serve; 0 if that is not known.
+func (e *engine) fleet(perPod float64, ready int) {
+	if p, is := e.plan.(*pods); is {
+		p.tell(perPod, ready)
+	}
+}
+
 // want is the load to have capacity for.
 func (e *engine) want(now float64) float64 { return e.plan.Want(now) }

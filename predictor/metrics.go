@@ -14,6 +14,7 @@ import (
 const (
 	errorState  = "state"  // the stored history cannot be read or written
 	errorEvents = "events" // the schedule cannot be read
+	errorFleet  = "fleet"  // pods that serve or are overloaded cannot be read
 )
 
 // blocks are the horizons that experts are weighed by.
@@ -37,6 +38,7 @@ type metrics struct {
 	changes   prometheus.Gauge
 	scheduled prometheus.Gauge
 	history   prometheus.Gauge
+	perPod    prometheus.Gauge
 }
 
 func newMetrics(reg prometheus.Registerer, s *service, leads func() bool) (*metrics, error) {
@@ -71,15 +73,18 @@ func newMetrics(reg prometheus.Registerer, s *service, leads func() bool) (*metr
 		changes:   gauge("regime_changes", "Changes of regime that the forecaster met since it was fitted."),
 		scheduled: gauge("scheduled_load", "What the schedule says of now."),
 		history:   gauge("history_samples", "Samples of the history that is learnt from."),
+		perPod:    gauge("pod_load", "Load that one pod carries, as configured or learnt; 0: not used."),
 	}
 	for _, kind := range demand.Kinds {
 		m.errors.WithLabelValues(string(kind))
 	}
 	m.errors.WithLabelValues(errorState)
 	m.errors.WithLabelValues(errorEvents)
+	m.errors.WithLabelValues(errorFleet)
+	m.perPod.Set(s.cfg.Plan.PerPod)
 	for _, c := range []prometheus.Collector{
 		m.load, m.point, m.quantile, m.maximum, m.weight, m.mae, m.pinball, m.coverage, m.finished, m.samples, m.missing,
-		m.errors, m.fits, m.fitTime, m.changes, m.scheduled, m.history,
+		m.errors, m.fits, m.fitTime, m.changes, m.scheduled, m.history, m.perPod,
 		live("published_load", "What autoscalers are told; 0 tells them nothing.", s.published),
 		live("wanted_load", "What autoscalers would be told in mode publish, by the age of the forecast.", func() float64 { load, _ := s.wanted(); return load }),
 		live("fresh_ratio", "How much of the forecast still counts by its age, 1 to 0.", func() float64 { _, share := s.wanted(); return share }),

@@ -49,17 +49,29 @@ func (p peak) Want(load float64) float64 {
 }
 
 // pods wants what the capacity policy decides, as a load: with an AverageValue of
-// the load per pod, an autoscaler makes that many pods of it. It does not see the
-// fleet, and takes it for obedient: pods are there a lead after they were wanted.
+// the load per pod, an autoscaler makes that many pods of it. Unless it is told
+// how many serve, it takes the fleet for obedient: pods are there a lead after
+// they were wanted.
 type pods struct {
 	cfg    capacity.Config
 	policy *capacity.Policy
-	wanted []int // by tick, of a lead; the oldest are ready
+	wanted []int   // by tick, of a lead; the oldest are ready
+	perPod float64 // as it was learnt; 0: as configured
+	ready  int     // pods that serve; 0: not known
+}
+
+// tell says what is known of the fleet.
+func (p *pods) tell(perPod float64, ready int) {
+	p.perPod, p.ready = perPod, ready
+	p.policy.SetPerPod(perPod)
 }
 
 func (p *pods) renew() (err error) {
 	p.policy, err = capacity.New(p.cfg)
 	p.wanted = nil
+	if err == nil && p.perPod > 0 {
+		p.policy.SetPerPod(p.perPod)
+	}
 	return err
 }
 
@@ -77,6 +89,9 @@ func (p *pods) Want(load float64) float64 {
 		if n >= lead {
 			t.Ready = min(p.wanted[0], t.Replicas)
 		}
+		if p.ready > 0 {
+			t.Ready = min(p.ready, t.Replicas)
+		}
 	}
 	d := p.policy.Decide(t)
 	p.wanted = append(p.wanted, d.Replicas)
@@ -86,7 +101,7 @@ func (p *pods) Want(load float64) float64 {
 	if math.IsNaN(load) && t.Replicas == 0 {
 		return 0 // nothing was ever known
 	}
-	return d.High
+	return float64(d.Replicas) * p.cfg.PerPod // the autoscaler's target is what is configured
 }
 
 // capacity is the policy's configuration.

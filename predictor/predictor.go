@@ -84,6 +84,9 @@ func start(ctx context.Context, cfg Config, log *slog.Logger, status *ops.Ops) (
 	if p.service, err = newService(cfg, p.source, p.elector.Leads, log, status.Registry()); err != nil {
 		return nil, err
 	}
+	if p.service.fleet, err = openFleet(cfg); err != nil {
+		return nil, fmt.Errorf("plan: %w", err)
+	}
 	if cfg.KEDA.Listen != "" {
 		d, err := keda.Listen(ctx, cfg.KEDA, cfg.Region, p.service.published, log, status.Registry())
 		if err != nil {
@@ -115,6 +118,9 @@ func (p *process) abandon(ctx context.Context) {
 	if p.source != nil {
 		p.source.Close()
 	}
+	if p.service != nil {
+		p.service.fleet.Close()
+	}
 }
 
 // errEnded says that a part returned although nobody told it to.
@@ -123,6 +129,7 @@ var errEnded = errors.New("a listener ended by itself")
 // run runs all parts until ctx ends or one of them does.
 func (p *process) run(ctx context.Context) error {
 	defer p.source.Close()
+	defer p.service.fleet.Close()
 	group, inner := errgroup.WithContext(ctx)
 	for _, d := range p.doors {
 		group.Go(func() error {

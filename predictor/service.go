@@ -23,6 +23,7 @@ type service struct {
 	// Set by newService, never changed.
 	cfg    Config
 	source demand.Source
+	fleet  *fleet // nil: what a pod carries is not learnt
 	log    *slog.Logger
 	m      *metrics
 
@@ -35,6 +36,7 @@ type service struct {
 	owedAt   time.Time // not to be tried before
 	failures int       // in a row
 	notAt    time.Time // demand is not to be asked before
+	fleetBad int       // failures in a row to look at the fleet
 	stored   time.Time // when the state was
 	learnt   bool      // the history was fitted once
 
@@ -116,6 +118,7 @@ func (s *service) open(ctx context.Context, now time.Time) {
 	}
 	s.skip(s.due)
 	s.refill(ctx, now)
+	s.recall(ctx)
 	s.stored = now
 }
 
@@ -204,12 +207,55 @@ func (s *service) tick(ctx context.Context, at time.Time) {
 	if of.Equal(s.due) {
 		s.step(y)
 	}
+	s.see(ctx, of, y)
 	if !s.owed.IsZero() && !at.Before(s.owedAt) {
 		s.refill(ctx, at)
 	}
 	s.tell(of, y)
 	if at.Sub(s.stored) >= s.cfg.StateEvery {
 		s.store(at)
+	}
+}
+
+// see learns what a pod carries. Without an answer the last estimate stays.
+func (s *service) see(ctx context.Context, at time.Time, load float64) {
+	if s.fleet == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.Tick)
+	defer cancel()
+	ready, err := s.fleet.look(ctx, at, load)
+	if err != nil {
+		s.fleetFailed(err)
+	} else {
+		s.fleetBad = 0
+	}
+	s.carries(ready)
+}
+
+func (s *service) carries(ready int) {
+	perPod := s.fleet.perPod.Load()
+	s.m.perPod.Set(perPod)
+	s.engine.fleet(perPod, ready)
+}
+
+// recall learns what a pod carried before this process started.
+func (s *service) recall(ctx context.Context) {
+	if s.fleet == nil {
+		return
+	}
+	steps, err := s.fleet.recall(ctx, s.history)
+	if err != nil {
+		s.fleetFailed(err)
+	}
+	s.carries(0)
+	s.log.Info("load per pod", "configured", s.cfg.Plan.PerPod, "steps", steps, "learnt", s.fleet.perPod.Load())
+}
+
+func (s *service) fleetFailed(err error) {
+	s.m.errors.WithLabelValues(errorFleet).Inc()
+	if s.fleetBad++; s.fleetBad&(s.fleetBad-1) == 0 { // not every time
+		s.log.Warn("what a pod carries is not learnt at present; look at plan.ready and plan.overloaded", "failures", s.fleetBad, "err", err)
 	}
 }
 

@@ -369,6 +369,7 @@ func TestConfigurationsThatCannotWork(t *testing.T) {
 		"history":        func(c *Config) { c.History = 0 },
 		"state_every":    func(c *Config) { c.StateEvery = 0 },
 		"plan.lead":      func(c *Config) { c.Plan.Lead = time.Hour },
+		"plan.per_pod":   func(c *Config) { c.Plan.Overloaded = "x" },
 		"plan.quantile":  func(c *Config) { c.Plan.Quantile = 95 },
 		"a single sampl": func(c *Config) { c.Ageing.Fresh = 10 * time.Second },
 	} {
@@ -463,4 +464,62 @@ func TestPodsAreWantedAheadOfARise(t *testing.T) {
 	if err := cfg.Validate(); err == nil || !strings.Contains(err.Error(), "load a pod") {
 		t.Errorf("a negative load a pod: %v", err)
 	}
+}
+
+// Pods that are overloaded below the load that was configured for them make for
+// more pods, learnt from the past at the start and from every tick after it; what
+// cannot be read changes nothing.
+func TestWhatAPodCarriesIsLearnt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := config()
+		cfg.Plan.PerPod, cfg.Plan.Overloaded, cfg.Demand.Prometheus = 100, "overloaded", "http://127.0.0.1:1"
+		told := func(overloaded func(at time.Time) float64, err error) (service *service, wanted float64) {
+			f, open := openFleet(cfg)
+			if open != nil {
+				t.Fatal(open)
+			}
+			f.ready = &fake{load: func(time.Time) float64 { return 10 }, err: err, past: err}
+			f.overloaded = &fake{load: overloaded, err: err, past: err}
+			s, err := newService(cfg, &fake{load: func(at time.Time) float64 { return 600 + float64(at.Unix()/60%7)*30 }}, func() bool { return true }, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.fleet = f
+			ctx, stop := context.WithCancel(t.Context())
+			ended := make(chan error, 1)
+			go func() { ended <- s.Run(ctx) }()
+			pass(10*time.Minute + time.Second)
+			wanted = s.published()
+			stop()
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+			return s, wanted
+		}
+		never := func(time.Time) float64 { return 0 }
+		above70 := func(at time.Time) float64 {
+			if at.Unix()/60%7 >= 4 { // 720 over 10 pods
+				return 1
+			}
+			return 0
+		}
+		s, without := told(never, nil)
+		if got := s.fleet.perPod.Load(); got != 100 {
+			t.Errorf("nobody was overloaded, and a pod carries %.1f, want the 100 of the configuration", got)
+		}
+		s, with := told(above70, nil)
+		if got := s.fleet.perPod.Load(); got < 66 || got > 72 {
+			t.Errorf("a pod carries %.1f, want about 70", got)
+		}
+		if got := testutil.ToFloat64(s.m.perPod); got != s.fleet.perPod.Load() {
+			t.Errorf("the metric says %v", got)
+		}
+		if with < 1.25*without || math.Mod(with, 100) != 0 {
+			t.Errorf("%v is told, %v when nobody was overloaded; want whole pods of 100, about 10/7 of it", with, without)
+		}
+		s, blind := told(above70, errDown)
+		if blind != without || testutil.ToFloat64(s.m.errors.WithLabelValues(errorFleet)) < 10 {
+			t.Errorf("%v is told when the fleet cannot be read, %v when nobody was overloaded", blind, without)
+		}
+	})
 }
