@@ -153,12 +153,10 @@ func (s *service) stow(begin time.Time) *history {
 }
 
 // skip makes steps before a time missing ones.
-func (s *service) skip(until time.Time) (n int) {
+func (s *service) skip(until time.Time) {
 	for s.history.next.Before(until) {
 		s.history.add(math.NaN(), s.known())
-		n++
 	}
-	return n
 }
 
 // known is what is scheduled for the next step of the history.

@@ -384,48 +384,6 @@ func TestConfigurationsThatCannotWork(t *testing.T) {
 	}
 }
 
-func FuzzSchedule(f *testing.F) {
-	f.Add([]byte("events:\n- {name: a, start: 2026-03-04T20:00:00Z, end: 2026-03-04T22:00:00Z, size: 12}\n"))
-	f.Add([]byte(`{"events":[]}`))
-	f.Fuzz(func(t *testing.T, text []byte) {
-		path := filepath.Join(t.TempDir(), "events")
-		if err := os.WriteFile(path, text, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		s, err := readSchedule(path)
-		if err != nil {
-			return
-		}
-		for _, e := range s.events {
-			if v := s.at(e.Start); !(v >= e.Size) || math.IsInf(v, 0) {
-				t.Fatalf("%v at the start of %v", v, e)
-			}
-		}
-	})
-}
-
-func FuzzSnapshot(f *testing.F) {
-	h := &history{step: time.Minute, next: time.Unix(60000, 0), load: []float64{1, math.NaN(), 3}, known: []float64{0, 0, 5}}
-	f.Add(h.encode("x"), false)
-	f.Add([]byte(snapshotMagic), true)
-	f.Fuzz(func(t *testing.T, b []byte, sealed bool) {
-		if sealed {
-			b = seal(b)
-		}
-		got, err := decodeHistory(b, "x", time.Minute, 1)
-		if err != nil {
-			if !errors.Is(err, errSnapshot) && !errors.Is(err, errOther) {
-				t.Fatal(err)
-			}
-			return
-		}
-		back, err := decodeHistory(got.encode("x"), "x", time.Minute, 1)
-		if err != nil || len(back.load) != len(got.load) || len(back.known) != len(got.known) || !back.next.Equal(got.next) {
-			t.Fatalf("%v becomes %v, %v", got, back, err)
-		}
-	})
-}
-
 // With the load that a pod carries, what is told is a whole number of pods: enough
 // for now, more before a rise that comes every day, and no fewer when nothing is
 // known.

@@ -79,7 +79,15 @@ func Open(cfg Config) (Source, error) {
 		return nil, err
 	}
 	if cfg.Prometheus != "" {
-		return newPrometheus(cfg)
+		p, err := newPrometheus(cfg)
+		if err != nil {
+			return nil, err // and no Source, which a nil pointer would be
+		}
+		return p, nil
 	}
-	return newEdges(cfg)
+	e, err := newEdges(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return e, nil
 }

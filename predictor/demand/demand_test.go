@@ -78,6 +78,7 @@ func TestAPrometheusGivesOneNumberOrAnError(t *testing.T) {
 		"nothing":       {200, none, 0, Empty, "scraped"},
 		"NaN":           {200, nan, 0, Garbage, "no load"},
 		"negative":      {200, minus, 0, Garbage, "no load"},
+		"null":          {200, `{"status":"success","data":{"resultType":"vector","result":[null]}}`, 0, Garbage, "is none"},
 		"a text":        {200, text, 0, Garbage, "is it one?"},
 		"a part":        {200, warned, 0, Partial, "did not answer"},
 		"a wrong query": {400, refused, 0, Refused, "parse error"},
@@ -192,6 +193,7 @@ func TestAHistoryThatIsNoneSaysSo(t *testing.T) {
 	for body, kind := range map[string]Kind{
 		`{"status":"success","data":{"resultType":"matrix","result":[]}}`: Empty,
 		one: Garbage,
+		`{"status":"success","data":{"resultType":"matrix","result":[null]}}`:                                                              Garbage,
 		`{"status":"success","data":{"resultType":"matrix","result":[{"metric":{"a":"1"},"values":[]},{"metric":{"a":"2"},"values":[]}]}}`: Several,
 	} {
 		if _, err := answering(t, 200, body).History(t.Context(), noon, noon.Add(time.Hour), time.Minute); KindOf(err) != kind {
@@ -270,11 +272,12 @@ func TestEdgesAreAllOrNothing(t *testing.T) {
 		t.Errorf("one is down: %v, %v", n, err)
 	}
 	for page, kind := range map[string]Kind{
-		"other 5\n":                               Empty,
-		"barrage_edge_connections NaN\n":          Garbage,
-		"barrage_edge_connections -1\n":           Garbage,
-		"<html>":                                  Garbage,
-		strings.Repeat("# long\n", maxAnswer/7+1): TooLarge,
+		"other 5\n":                      Empty,
+		"barrage_edge_connections NaN\n": Garbage,
+		"barrage_edge_connections -1\n":  Garbage,
+		"<html>":                         Garbage,
+		"barrage_edge_connections{a=\"1\"} -1\nbarrage_edge_connections{a=\"2\"} 5\n": Garbage,
+		strings.Repeat("# long\n", maxAnswer/7+1):                                     TooLarge,
 	} {
 		s := open(t, Config{Edges: []string{a.URL, edge(t, page).URL}})
 		if n, err := s.Now(t.Context(), noon); err == nil || KindOf(err) != kind {

@@ -130,13 +130,13 @@ func (e *edges) scrape(ctx context.Context, page string) (float64, error) {
 	}
 	sum := 0.0
 	for _, m := range family.GetMetric() {
-		sum += value(m)
+		n, err := load(value(m)) // each: a sum may hide what is none
+		if err != nil {
+			return 0, &Error{Garbage, fmt.Errorf("edge %s: %w", page, err)}
+		}
+		sum += n
 	}
-	n, err := load(sum)
-	if err != nil {
-		return 0, &Error{Garbage, fmt.Errorf("edge %s: %w", page, err)}
-	}
-	return n, nil
+	return sum, nil
 }
 
 func value(m *dto.Metric) float64 {

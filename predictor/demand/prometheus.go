@@ -17,9 +17,6 @@ import (
 // maxPoints is what Prometheus gives at most for one range query.
 const maxPoints = 11_000
 
-// maxLoad bounds a sample; what is larger is no load.
-const maxLoad = 1e15
-
 // prometheus asks a Prometheus, or whatever speaks its HTTP API.
 type prometheus struct {
 	cfg  Config
@@ -74,13 +71,15 @@ func (p *prometheus) instant(ctx context.Context, query string, at time.Time) (f
 		if len(v) > 1 {
 			return 0, several(query, len(v))
 		}
-		if len(v) == 1 && v[0].Histogram != nil {
+		switch {
+		case len(v) == 0:
+			return 0, p.nothing(query)
+		case v[0] == nil: // null in place of a series
+			return 0, errorf(Garbage, "%s gives a series that is none: is %s a Prometheus?", query, p.cfg.Prometheus)
+		case v[0].Histogram != nil:
 			return 0, errorf(Garbage, "%s gives a histogram; want one number, such as sum(…)", query)
 		}
-		if len(v) == 1 {
-			return load(float64(v[0].Value))
-		}
-		return 0, p.nothing(query)
+		return load(float64(v[0].Value))
 	case nil:
 		return 0, p.nothing(query)
 	}
@@ -153,6 +152,8 @@ func (p *prometheus) part(ctx context.Context, points []series.Point, query stri
 		return nil, several(query, len(matrix))
 	case len(matrix) == 0:
 		return points, nil
+	case matrix[0] == nil: // null in place of a series
+		return nil, errorf(Garbage, "%s gives a series that is none: is %s a Prometheus?", query, p.cfg.Prometheus)
 	case len(matrix[0].Values) > maxPoints:
 		return nil, errorf(Garbage, "%s gives %d samples where %d were asked for", query, len(matrix[0].Values), maxPoints)
 	}
@@ -163,8 +164,8 @@ func (p *prometheus) part(ctx context.Context, points []series.Point, query stri
 }
 
 func load(v float64) (float64, error) {
-	if !(v >= 0 && v <= maxLoad) { // NaN too
-		return 0, errorf(Garbage, "the query gives %v, which is no load: want a number from 0 to %g", v, maxLoad)
+	if !(v >= 0 && v <= series.MaxLoad) { // NaN too
+		return 0, errorf(Garbage, "the query gives %v, which is no load: want a number from 0 to %g", v, series.MaxLoad)
 	}
 	return v, nil
 }

@@ -21,7 +21,6 @@ type smoother struct {
 	level float64
 	left  float64 // what level and seasons did not explain of the newest sample
 	s     [][]float64
-	seen  [][]int32
 	t     int
 }
 
@@ -29,7 +28,6 @@ func newSmoother(o smootherRates, seasons []int) *smoother {
 	m := &smoother{rates: o}
 	for _, p := range seasons {
 		m.s = append(m.s, make([]float64, p))
-		m.seen = append(m.seen, make([]int32, p))
 	}
 	return m
 }
@@ -54,8 +52,7 @@ func (m *smoother) push(z float64) {
 	m.left = off - a*e
 	for i, s := range m.s {
 		k := t % len(s)
-		m.seen[i][k] = min(m.seen[i][k]+1, 1<<20)
-		n := float64(m.seen[i][k])
+		n := float64(t/len(s) + 1) // samples of the slot, this one included
 		g := max(m.rates.season[i], 0.5/n)
 		if n == 1 {
 			// A slot seen once is half season, half chance; and what a first week leaves is the day's.

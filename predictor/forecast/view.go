@@ -27,7 +27,6 @@ const sinceMax = 2000
 type profile struct {
 	rate float64
 	v    []float64
-	n    []int32
 }
 
 // profileRates are the rates of the profiles: of the first season, of the last.
@@ -49,7 +48,7 @@ func newView(s scale, seasons []int, horizon int) *view {
 	v.mask = size - 1
 	for i, m := range seasons {
 		for _, rate := range profileRates[i] {
-			v.profiles = append(v.profiles, profile{rate: rate, v: make([]float64, m), n: make([]int32, m)})
+			v.profiles = append(v.profiles, profile{rate: rate, v: make([]float64, m)})
 		}
 	}
 	return v
@@ -89,8 +88,8 @@ func (v *view) push(y float64) {
 	for i := range v.profiles {
 		p := &v.profiles[i]
 		s := t % len(p.v)
-		p.n[s] = min(p.n[s]+1, 1<<20)
-		p.v[s] += max(p.rate, 1/float64(p.n[s])) * (z - p.v[s])
+		n := float64(t/len(p.v) + 1) // samples of the slot, this one included
+		p.v[s] += max(p.rate, 1/n) * (z - p.v[s])
 	}
 	v.z[t&v.mask] = z
 	v.n++

@@ -34,6 +34,7 @@ type Repairs struct {
 	Unordered int // points before the one given before them
 	Negative  int // demand is not negative: not used
 	NotFinite int // NaN or infinite: not used
+	TooLarge  int // above MaxLoad: not used
 	Outside   int // before the beginning or behind the end
 }
 
@@ -52,6 +53,7 @@ func (r Repairs) String() string {
 		{r.Unordered, "out of order"},
 		{r.Negative, "negative"},
 		{r.NotFinite, "not finite"},
+		{r.TooLarge, "too large"},
 		{r.Outside, "outside"},
 	} {
 		if p.n > 0 {
@@ -66,6 +68,9 @@ func (r Repairs) String() string {
 
 // MaxSamples bounds a series: 28 days of minutes are 40,320.
 const MaxSamples = 1 << 21
+
+// MaxLoad bounds a sample; what is larger is no load.
+const MaxLoad = 1e15
 
 // Grid puts points onto n places that begin at start: each at the place that is
 // nearest to it. step is positive.
@@ -92,6 +97,9 @@ func Grid(points []Point, start time.Time, step time.Duration, n int) ([]float64
 			continue
 		case p.Value < 0:
 			r.Negative++
+			continue
+		case p.Value > MaxLoad:
+			r.TooLarge++
 			continue
 		}
 		if taken[place] {

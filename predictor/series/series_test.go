@@ -59,6 +59,7 @@ func TestCSV(t *testing.T) {
 		{"seconds", "1772625600,1\n1772625615,2\n1772625645,4", 15 * time.Second, []float64{1, 2, nan, 4}, series.Repairs{Missing: 1}},
 		{"days and missing values", "2026-03-04,1\n2026-03-05,\n2026-03-06,NA\n2026-03-07,4\n", 24 * time.Hour, []float64{1, nan, nan, 4}, series.Repairs{Missing: 2, NotFinite: 2}},
 		{"further columns", "t,v,w\n2026-03-04T12:00:00Z,1,9\n2026-03-04T12:01:00Z, 2,9\n", time.Minute, []float64{1, 2}, series.Repairs{}},
+		{"beyond any load", "1772625600,1e16\n1772625615,2\n", 15 * time.Second, []float64{nan, 2}, series.Repairs{Missing: 1, TooLarge: 1}},
 		{"too large a number", "1772625600,1e999\n1772625615,2\n", 15 * time.Second, []float64{nan, 2}, series.Repairs{Missing: 1, NotFinite: 1}},
 	} {
 		s, repairs, err := series.ReadCSV(strings.NewReader(c.text))
@@ -96,7 +97,7 @@ func FuzzReadCSV(f *testing.F) {
 			t.Fatalf("%d samples every %v", len(s.Values), s.Step)
 		}
 		for i, v := range s.Values {
-			if v < 0 || math.IsInf(v, 0) {
+			if v < 0 || v > series.MaxLoad {
 				t.Fatalf("sample %d is %v", i, v)
 			}
 		}
