@@ -18,6 +18,7 @@ import (
 	edgenode "github.com/barrage-im/barrage/edge-node"
 	"github.com/barrage-im/barrage/federation/dev"
 	filtercmd "github.com/barrage-im/barrage/filter/cmd"
+	"github.com/barrage-im/barrage/fleet"
 	"github.com/barrage-im/barrage/predictor"
 	predictorcmd "github.com/barrage-im/barrage/predictor/cmd"
 	"github.com/barrage-im/barrage/protocol/cmd/bench"
@@ -52,6 +53,7 @@ var commands = []command{
 	{"bench", "load a running service, measure it, account for every message", bench.Run},
 	{"room", "look at rooms, moderate them, change their policies", room.Run},
 	{"filter", "make, check, test and roll out word lists", filtercmd.Run},
+	{"fleet", "make, check and show what a fleet of clusters runs", fleet.Command},
 	{"predictor", "a region's load ahead of time, for autoscalers; and how good that is", predictorcmd.Run(predictor.Command)},
 	{"token", "make signing keys and tokens, and look into tokens", token.Run},
 	{"cert", "make the certificates by which processes know each other", cert.Run},

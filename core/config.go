@@ -19,7 +19,10 @@ type Config struct {
 	Advertise string   `yaml:"advertise" help:"host:port under which the others reach this node; empty: the listen address"`
 	Join      []string `yaml:"join" help:"addresses of core nodes of the cluster; not needed once this node is a member"`
 	Bootstrap bool     `yaml:"bootstrap" help:"make a new cluster if there is no data and none of join knows one"`
-	Learner   bool     `yaml:"learner" help:"replicate without a vote"`
+
+	BootstrapNode string `yaml:"bootstrap_node" help:"bootstrap on the node of this name only, so that all can share a configuration"`
+
+	Learner bool `yaml:"learner" help:"replicate without a vote"`
 
 	Shards  uint32 `yaml:"shards" help:"of a new cluster: number of room shards, for ever"`
 	Survive string `yaml:"survive" help:"of a new cluster: goal for the default placement, region or zone"`
@@ -104,7 +107,7 @@ func (c Config) Validate() error {
 	if c.Heartbeat < minHeartbeat || c.Heartbeat > maxHeartbeat {
 		bad("heartbeat %s: use %s to %s", c.Heartbeat, minHeartbeat, maxHeartbeat)
 	}
-	if c.Bootstrap && c.Learner {
+	if (c.Bootstrap || c.BootstrapNode != "" && c.BootstrapNode == c.Node) && c.Learner {
 		bad("bootstrap, learner: the first node of a cluster must vote")
 	}
 	return errors.Join(errs...)

@@ -58,6 +58,7 @@ func identify(ctx context.Context, cfg Config, opts Options) (*member, error) {
 }
 
 func newMember(ctx context.Context, cfg Config, opts Options) (*member, error) {
+	cfg.Bootstrap = cfg.Bootstrap || cfg.BootstrapNode != "" && cfg.BootstrapNode == cfg.Node
 	if len(cfg.Join) == 0 && !cfg.Bootstrap {
 		return nil, errors.New("no data here: name nodes of the cluster with --join, or make a new cluster with --bootstrap")
 	}

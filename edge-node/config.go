@@ -18,7 +18,7 @@ import (
 
 // Config of an edge.
 type Config struct {
-	Name      string   `yaml:"name" help:"name of this edge, as in its certificate"`
+	Name      string   `yaml:"name" help:"name of this edge, as in its certificate, or that and -SOMETHING"`
 	Region    string   `yaml:"region" help:"region that this edge stands in"`
 	Core      []string `yaml:"core" help:"addresses of core nodes, those of this region first"`
 	TLS       string   `yaml:"tls" help:"directory with ca.crt, tls.crt and tls.key of role edge, for core"`

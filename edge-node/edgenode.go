@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -210,10 +211,17 @@ func (e *Edge) credentials(opts Options) (credentials.TransportCredentials, erro
 			return nil, fmt.Errorf("%w; make them with barrage cert", err)
 		}
 	}
-	if id := c.Identity(); id.Role != pki.Edge || id.Name != e.cfg.Name {
-		return nil, fmt.Errorf("the certificate is for %s, this is edge %s", id, e.cfg.Name)
+	if id := c.Identity(); id.Role != pki.Edge || !covers(id.Name, e.cfg.Name) {
+		return nil, fmt.Errorf("the certificate is for %s, this is edge %s: use a certificate of its name, or of a fleet whose edges are called %s-…", id, e.cfg.Name, id.Name)
 	}
 	return credentials.NewTLS(c.ClientConfig(pki.Core, "h2")), nil
+}
+
+// covers says whether a certificate of a name is good for an edge: of the same
+// name, or of one that begins with it and a hyphen. The pods of a Deployment
+// share one.
+func covers(certificate, edge string) bool {
+	return edge == certificate || strings.HasPrefix(edge, certificate+"-")
 }
 
 // Endpoints are the URLs of this edge, as advertised or as it listens.

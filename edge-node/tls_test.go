@@ -98,3 +98,20 @@ func TestCertificateIsRenewedWithoutRestart(t *testing.T) {
 		t.Errorf("serial %d with a broken file", got)
 	}
 }
+
+func TestACertificateCoversAFleet(t *testing.T) {
+	for _, c := range []struct {
+		certificate, edge string
+		want              bool
+	}{
+		{"edge", "edge", true},
+		{"edge", "edge-6b9c4-x2x7z", true},
+		{"edge", "edges", false},
+		{"edge", "other", false},
+		{"edge-a", "edge", false},
+	} {
+		if got := covers(c.certificate, c.edge); got != c.want {
+			t.Errorf("a certificate for %s, edge %s: %v", c.certificate, c.edge, got)
+		}
+	}
+}

@@ -315,6 +315,9 @@ func (r *running) callAdapter() {
 	if code, body := ask(group); code != 200 || !strings.Contains(body, "barrage_predicted_load") {
 		r.t.Errorf("the list: %d %s", code, body)
 	}
+	if code, body := ask(group + "/namespaces/live/barrage_load?labelSelector=region%3Dlocal"); code != 200 || !strings.Contains(body, `"metricName":"barrage_load"`) {
+		r.t.Errorf("the load of now: %d %s", code, body)
+	}
 	code, body := ask(group + "/namespaces/live/barrage_predicted_load?labelSelector=region%3Dlocal")
 	var list struct {
 		Kind  string `json:"kind"`

@@ -95,7 +95,7 @@ func start(ctx context.Context, cfg Config, log *slog.Logger, status *ops.Ops) (
 		p.doors = append(p.doors, d)
 	}
 	if cfg.Adapter.Listen != "" {
-		d, err := adapter.Listen(ctx, cfg.Adapter, cfg.Region, p.service.published, log)
+		d, err := adapter.Listen(ctx, cfg.Adapter, cfg.Region, adapter.Published{Predicted: p.service.published, Load: p.service.current}, log)
 		if err != nil {
 			return nil, err
 		}

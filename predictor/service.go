@@ -40,8 +40,9 @@ type service struct {
 	stored   time.Time // when the state was
 	learnt   bool      // the history was fitted once
 
-	mu   sync.Mutex      // guards told
+	mu   sync.Mutex      // guards what is below
 	told signal.Forecast // newest
+	load float64         // of its sample
 }
 
 // of is what a stored history is known by.
@@ -74,6 +75,13 @@ func (s *service) published() float64 {
 	}
 	load, _ := s.wanted()
 	return load
+}
+
+// current is the load of the newest sample; known while that is fresh.
+func (s *service) current() (load float64, known bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.load, !s.told.At.IsZero() && time.Since(s.told.At) < s.cfg.Ageing.Fresh
 }
 
 // age of the newest sample, in seconds.
@@ -322,6 +330,9 @@ func (s *service) tell(at time.Time, y float64) {
 		return
 	}
 	s.told = f
+	if !math.IsNaN(y) {
+		s.load = y
+	}
 }
 
 // owedEvery is how often, in steps, history that is owed is asked for.

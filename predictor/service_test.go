@@ -125,6 +125,25 @@ func TestAForecastIsTold(t *testing.T) {
 	})
 }
 
+// The load of now is told while it is known, and then that it is not: 0 would
+// make a fleet smaller.
+func TestTheLoadOfNowIsKnownOrNot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{load: daily}
+		s, stop := begin(t, config(), f)
+		defer stop()
+		pass(5 * time.Minute)
+		if load, known := s.current(); !known || load < 500 {
+			t.Errorf("%v, %v", load, known)
+		}
+		f.set(func() { f.err = errDown })
+		pass(5 * time.Minute)
+		if load, known := s.current(); known {
+			t.Errorf("%v of five minutes ago counts as known", load)
+		}
+	})
+}
+
 func TestForecastOnlyTellsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := config()

@@ -13,6 +13,7 @@ import (
 	"net"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -30,8 +31,12 @@ import (
 	"sigs.k8s.io/custom-metrics-apiserver/pkg/provider"
 )
 
-// MetricName is the one metric that is served.
-const MetricName = "barrage_predicted_load"
+// The metrics that are served: the load that there should be capacity for, and
+// the load that there is.
+const (
+	MetricName = "barrage_predicted_load"
+	LoadName   = "barrage_load"
+)
 
 // RegionLabel selects a region.
 const RegionLabel = "region"
@@ -70,9 +75,14 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// A Published load: what an autoscaler is told at now; 0 tells it nothing. It may
-// be called by any goroutine, and never waits.
-type Published func() float64
+// Published is what an autoscaler is told now. Its functions may be called by any
+// goroutine, and never wait.
+type Published struct {
+	Predicted func() float64 // 0 tells it nothing
+	// Load is that of the newest sample; not known says that there is none that is
+	// new enough. An autoscaler is then told so: it does not shrink by it.
+	Load func() (load float64, known bool)
+}
 
 // A Server answers the Kubernetes API server's aggregator.
 type Server struct {
@@ -81,7 +91,7 @@ type Server struct {
 }
 
 // Listen opens the listener; Serve answers.
-func Listen(ctx context.Context, cfg Config, region string, load Published, log *slog.Logger) (_ *Server, err error) {
+func Listen(ctx context.Context, cfg Config, region string, told Published, log *slog.Logger) (_ *Server, err error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
@@ -99,7 +109,7 @@ func Listen(ctx context.Context, cfg Config, region string, load Published, log 
 		return nil, fmt.Errorf("external metrics: %w", err)
 	}
 	own := apiserver.Config{GenericConfig: &generic.Config}
-	server, err := own.Complete(generic.SharedInformerFactory).New("barrage-predictor", nil, metrics{region, load})
+	server, err := own.Complete(generic.SharedInformerFactory).New("barrage-predictor", nil, metrics{region, told})
 	if err != nil {
 		return nil, fmt.Errorf("external metrics: %w", err)
 	}
@@ -172,27 +182,37 @@ func (s *Server) Serve(ctx context.Context) error {
 	return nil
 }
 
-// metrics is the one metric.
+// metrics are the two.
 type metrics struct {
 	region string
-	load   Published
+	told   Published
 }
 
-// GetExternalMetric gives the load that there should be capacity for; 0 when there
-// is no forecast, which leaves the other metrics of an autoscaler to decide.
+// GetExternalMetric gives the load that there should be capacity for, 0 when there
+// is no forecast, which leaves the other metrics of an autoscaler to decide; or
+// the load that there is.
 func (m metrics) GetExternalMetric(_ context.Context, _ string, selector labels.Selector, info provider.ExternalMetricInfo) (*external_metrics.ExternalMetricValueList, error) {
 	of := labels.Set{RegionLabel: m.region}
-	if info.Metric != MetricName || !selector.Matches(of) {
+	if info.Metric != MetricName && info.Metric != LoadName || !selector.Matches(of) {
 		return nil, provider.NewMetricNotFoundForSelectorError(schema.GroupResource{Group: external_metrics.GroupName, Resource: "region " + m.region}, info.Metric, MetricName, selector)
 	}
-	load := min(m.load(), maxLoad)
+	var load float64
+	if info.Metric == MetricName {
+		load = m.told.Predicted()
+	} else {
+		var known bool
+		if load, known = m.told.Load(); !known {
+			return nil, apierrors.NewServiceUnavailable("the load of region " + m.region + " is not known at present")
+		}
+	}
+	load = min(load, maxLoad)
 	return &external_metrics.ExternalMetricValueList{Items: []external_metrics.ExternalMetricValue{{
-		MetricName: MetricName, MetricLabels: of, Timestamp: metav1.Now(),
+		MetricName: info.Metric, MetricLabels: of, Timestamp: metav1.Now(),
 		Value: *resource.NewMilliQuantity(int64(math.Ceil(load*1000)), resource.DecimalSI),
 	}}}, nil
 }
 
-// ListAllExternalMetrics names the one.
+// ListAllExternalMetrics names the two.
 func (metrics) ListAllExternalMetrics() []provider.ExternalMetricInfo {
-	return []provider.ExternalMetricInfo{{Metric: MetricName}}
+	return []provider.ExternalMetricInfo{{Metric: MetricName}, {Metric: LoadName}}
 }

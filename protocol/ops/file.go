@@ -16,12 +16,29 @@ import (
 // once.
 func ReadYAML(path string, v any) error { return errors.Join(loadFile(path, v, nil)...) }
 
+// Lines says on which line every key of a YAML text is, such as "regions[0].name".
+type Lines map[string]int
+
+// ParseYAML is ReadYAML of a text; name stands for it in errors. The lines are
+// those of the keys that were read, for what is found out about their values later.
+func ParseYAML(name string, text []byte, v any) (Lines, error) {
+	if len(text) > maxConfigFile {
+		return nil, fmt.Errorf("%s has %d bytes; at most %d are read", name, len(text), maxConfigFile)
+	}
+	lines := Lines{}
+	return lines, errors.Join(decode(name, text, v, nil, lines)...)
+}
+
 // loadFile fills cfg from a YAML file and notes the line of every key.
 func loadFile(path string, cfg any, origins Origins) []error {
 	text, err := readBounded(path, maxConfigFile)
 	if err != nil {
 		return []error{fmt.Errorf("read YAML file: %w", err)}
 	}
+	return decode(path, text, cfg, origins, nil)
+}
+
+func decode(path string, text []byte, cfg any, origins Origins, lines Lines) []error {
 	loader, err := yaml.NewLoader(bytes.NewReader(text))
 	if err != nil {
 		return []error{fmt.Errorf("%s: %w", path, err)}
@@ -39,7 +56,7 @@ func loadFile(path string, cfg any, origins Origins) []error {
 	if len(doc.Content) == 0 {
 		return nil
 	}
-	d := decoder{file: path, origins: origins}
+	d := decoder{file: path, origins: origins, lines: lines}
 	d.section(doc.Content[0], reflect.ValueOf(cfg).Elem(), "")
 	return d.problems
 }
@@ -48,6 +65,7 @@ func loadFile(path string, cfg any, origins Origins) []error {
 type decoder struct {
 	file     string // empty: a flag or variable; lines mean nothing
 	origins  Origins
+	lines    Lines // nil: not asked for
 	problems []error
 }
 
@@ -113,6 +131,9 @@ func (d *decoder) eachPair(n *yaml.Node, key string, do func(name string, k, val
 			d.problem(value, join(key, k.Value), "YAML aliases are not supported; write the value")
 			continue
 		}
+		if d.lines != nil {
+			d.lines[join(key, k.Value)] = k.Line
+		}
 		do(k.Value, k, value)
 	}
 }
@@ -134,6 +155,9 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, key string, signed bool) 
 		}
 		list := reflect.MakeSlice(v.Type(), len(n.Content), len(n.Content))
 		for i, c := range n.Content {
+			if d.lines != nil {
+				d.lines[fmt.Sprintf("%s[%d]", key, i)] = c.Line
+			}
 			d.value(c, list.Index(i), fmt.Sprintf("%s[%d]", key, i), signed)
 		}
 		v.Set(list)
