@@ -36,6 +36,11 @@ func TestARepositoryIsWritten(t *testing.T) {
 	}
 	text := must(t, "init", "--name", "party")
 	save(text)
+	if _, err := run(t, "validate", desc); err == nil || !strings.Contains(err.Error(), "edge.keys[0].pem: want a public key") || strings.Contains(err.Error(), "\n") {
+		t.Errorf("with the key that has to be replaced, and nothing else: %v", err)
+	}
+	text = strings.Replace(text, "replace this by tokens.pub.pem", "MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=", 1)
+	save(text)
 	if out := must(t, "validate", desc); !strings.Contains(out, "fleet party is in order: 3 regions, 3 clusters, 3 core nodes (3 vote), up to 60 edges, 3 waves") {
 		t.Error(out)
 	}

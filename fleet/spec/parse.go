@@ -1,6 +1,8 @@
 package spec
 
 import (
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -207,8 +209,8 @@ func (c *checker) edge() {
 		c.bad("edge", "keys or jwks is missing: by what are clients' tokens verified? (barrage token new-key)")
 	}
 	for i, k := range e.Keys {
-		if !strings.HasPrefix(strings.TrimSpace(k.PEM), "-----BEGIN PUBLIC KEY-----") || strings.Contains(k.PEM, "PRIVATE") {
-			c.bad(fmt.Sprintf("edge.keys[%d].pem", i), "want a public key, PEM; this file is seen by whoever reads the repository")
+		if !public(k.PEM) {
+			c.bad(fmt.Sprintf("edge.keys[%d].pem", i), "want a public key, PEM, and nothing else: this file is seen by whoever reads the repository (barrage token new-key makes a pair)")
 		}
 		if k.Algorithm == "" || strings.HasPrefix(k.Algorithm, "HS") {
 			c.bad(fmt.Sprintf("edge.keys[%d]", i), "algorithm %q: want a public key's, such as EdDSA", k.Algorithm)
@@ -220,6 +222,16 @@ func (c *checker) edge() {
 	if e.Port != 0 && (e.Service != "NodePort" || e.Port < 30000 || e.Port > 32766) {
 		c.bad("edge.node_port", "%d: use 30000 to 32766, with service: NodePort", e.Port)
 	}
+}
+
+// public says that a text is one public key.
+func public(text string) bool {
+	block, rest := pem.Decode([]byte(text))
+	if block == nil || block.Type != "PUBLIC KEY" || strings.TrimSpace(string(rest)) != "" {
+		return false
+	}
+	_, err := x509.ParsePKIXPublicKey(block.Bytes)
+	return err == nil
 }
 
 func (c *checker) predictor() {

@@ -50,6 +50,7 @@ func TestMistakesInAFleet(t *testing.T) {
 		"no nodes":           {"us-1.example.com, voters: 1", "us-1.example.com", "use 1 to 9 core nodes"},
 		"no key":             {"algorithm: EdDSA", "algorithm: HS256", "want a public key's"},
 		"a private key":      {"BEGIN PUBLIC KEY", "BEGIN PRIVATE KEY", "want a public key, PEM"},
+		"no key at all":      {"MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=", "replace this", "want a public key, PEM"},
 		"a password":         {"https://git", "https://a:b@git", "a password stands in it"},
 		"ssh without a key":  {"https://git", "ssh://git@git", "ssh needs git.secret"},
 		"a bootstrap":        {"core-eu-1-0", "core-eu-1-3", `there is no voting node "core-eu-1-3"`},
