@@ -20,6 +20,7 @@ const usage = `Usage: barrage fleet COMMAND [flags]
   validate  check a description:                   barrage fleet validate fleet/fleet.yaml
   render    write the repository that Flux reads:  barrage fleet render fleet/fleet.yaml --out .
   diff      show what render would change:         barrage fleet diff fleet/fleet.yaml --out .
+  status    what runs in every cluster:            barrage fleet status fleet/fleet.yaml
 
 A description is one YAML file. Everything below clusters/ is made from it.
 "barrage fleet COMMAND --help" tells more.
@@ -32,7 +33,7 @@ func Command(ctx context.Context, args []string, stdout, _ io.Writer) error {
 		return err
 	}
 	commands := map[string]func(ctx context.Context, args []string, stdout io.Writer) error{
-		"init": initialise, "validate": validate, "render": write, "diff": diff,
+		"init": initialise, "validate": validate, "render": write, "diff": diff, "status": status,
 	}
 	run, is := commands[args[0]]
 	if !is {

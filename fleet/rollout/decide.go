@@ -48,15 +48,15 @@ type Observation struct {
 
 // Part is one of Flux's Kustomizations.
 type Part struct {
-	Name       string
-	Applied    string // last revision that was applied
-	Attempted  string // last revision that was tried
-	Generation int64
-	Observed   int64 // generation that its status is of
-	Ready      bool
-	Failed     bool // it is not ready, and that is no step on the way
-	Suspended  bool
-	Message    string
+	Name       string `json:"name"`
+	Applied    string `json:"applied"`    // last revision that was applied
+	Attempted  string `json:"attempted"`  // last revision that was tried
+	Generation int64  `json:"generation"` // of what is wanted
+	Observed   int64  `json:"observed"`   // generation that its status is of
+	Ready      bool   `json:"ready"`
+	Failed     bool   `json:"failed"` // it is not ready, and that is no step on the way
+	Suspended  bool   `json:"suspended"`
+	Message    string `json:"message"`
 }
 
 // Gate is what the service says of itself.
