@@ -136,9 +136,10 @@ func (w *Workspace) Decompose(x []float64, o Options) (modes [][]float64, residu
 			break
 		}
 		mode := w.row(k)
-		for i, v := range w.work[at : at+len(x)] {
-			mode[i] = v
-			w.rest[i] -= v
+		copy(mode, w.work[at:])
+		rest := w.rest[:len(mode)]
+		for i, v := range mode {
+			rest[i] -= v
 		}
 	}
 	w.finish(k, unit)

@@ -12,14 +12,17 @@ const pad = 4
 type envelope struct {
 	first, last int // own extrema are pos[first:last+1]; pad mirrored ones before and after
 	crossings   int // sign changes of the signal between its ends
-
+	turns       turns
 	// Knot j: place (samples, between samples where the top was interpolated) and
 	// value; then the cubic from knot j to j+2 is val + b t + c t² + d t³.
 	pos, val, b, c, d []float64
 	inv               []float64 // 1 / (pos[j+2]-pos[j])
 
-	index []int32 // scratch, one per sample
+	piece []int32 // scratch, one per sample
 }
+
+// A cubic is a + b y + c y² + d y³.
+type cubic struct{ a, b, c, d float64 }
 
 // grow makes room for a signal of n samples, which has at most n-2 extrema and
 // may be given one more at either end.
@@ -29,48 +32,38 @@ func (e *envelope) grow(n int) {
 		for i, p := range []*[]float64{&e.pos, &e.val, &e.b, &e.c, &e.d, &e.inv} {
 			*p = all[i*n : (i+1)*n : (i+1)*n]
 		}
-		e.index = make([]int32, n)
+		e.piece = make([]int32, n)
+		e.turns.at = make([]int32, n)
 	}
 }
 
 // extrema is how many the signal has, without its ends.
 func (e *envelope) extrema() int { return e.last - e.first + 1 }
 
-// find lists the extrema of h. A plateau is one extremum at its middle. A top of
-// one sample is that of the parabola through it and its neighbours: without this
-// an oscillation of 12 samples a period has an envelope that is 3 % too low.
+// find lists the extrema of h.
 func (e *envelope) find(h []float64) {
-	e.first = pad + 1 // one place in front for an end that counts
-	e.last, e.crossings = pad, 0
-	n := len(h)
-	i := 1
-	for i < n && h[i] == h[0] {
-		i++
+	e.turns.list(h)
+	e.place(h)
+}
+
+// place lists the extrema of h, whose turns have been listed. A plateau is one extremum
+// at its middle. A top of one sample is that of the parabola through it and its
+// neighbours: without this an oscillation of 12 samples a period has an envelope that
+// is 3 % too low.
+func (e *envelope) place(h []float64) {
+	turns := e.turns.at[:e.turns.n]
+	if len(turns) > 0 && !(h[turns[0]] < h[0]) {
+		turns = turns[1:] // h only begins to rise
 	}
-	if i >= n {
+	e.first = pad + 1 // one place in front for an end that counts
+	e.last, e.crossings = e.first+len(turns)-1, 0
+	if len(h) == 0 {
 		return
 	}
-	// Noise turns at random, so nothing here branches on which way it goes.
-	turns := e.index[:n]
-	k := 0
-	down := math.Float64bits(h[i]-h[i-1]) >> 63
-	last := h[i]
-	for i++; i < n; i++ {
-		d := h[i] - last
-		last = h[i]
-		sign := math.Float64bits(d) >> 63
-		if d == 0 {
-			sign = down
-		}
-		turns[k] = int32(i - 1)
-		k += int(sign ^ down)
-		down = sign
-	}
-
-	pos, val := e.pos[e.first:][:k], e.val[e.first:][:k]
+	pos, val := e.pos[e.first:][:len(turns)], e.val[e.first:][:len(turns)]
 	before := math.Float64bits(h[0])
 	crossings := uint64(0)
-	for j, t := range turns[:k] {
+	for j, t := range turns {
 		at := int(t)
 		l, v, r := h[at-1], h[at], h[at+1]
 		p := float64(at)
@@ -91,8 +84,8 @@ func (e *envelope) find(h []float64) {
 		before = now
 		pos[j], val[j] = p, v
 	}
-	crossings += (math.Float64bits(h[n-1]) ^ before) >> 63
-	e.last, e.crossings = e.first+k-1, int(crossings)
+	crossings += (math.Float64bits(h[len(h)-1]) ^ before) >> 63
+	e.crossings = int(crossings)
 }
 
 // mirror adds pad extrema beyond each end of h (Rilling, Flandrin and Gonçalves
@@ -156,26 +149,43 @@ func (e *envelope) solve() {
 	_ = pos[n-1]
 	// q is a sixth of the second derivative: h0 q0 + 2 (h0+h2) q2 + h2 q4 = s2 - s0 with
 	// h the widths and s the slopes of the chords. c takes the upper diagonal, d the
-	// right side, b the slopes.
-	for j := 0; j < n-2; j++ {
-		iv := 1 / (pos[j+2] - pos[j])
-		inv[j] = iv
-		b[j] = (val[j+2] - val[j]) * iv
+	// right side, b the slopes. What does not depend on the knots before is done in the
+	// same loop, while the divisions that do are waited for.
+	for j := range 2 {
+		inv[j] = 1 / (pos[j+2] - pos[j])
+		b[j] = (val[j+2] - val[j]) * inv[j]
+		c[j], d[j] = 0, 0
 	}
-	c[0], c[1], d[0], d[1] = 0, 0, 0, 0
 	for j := 2; j < n-2; j++ {
 		h0, h2 := pos[j]-pos[j-2], pos[j+2]-pos[j]
+		iv := 1 / h2
+		slope := (val[j+2] - val[j]) * iv
 		w := 1 / (2*(h0+h2) - h0*c[j-2])
+		inv[j] = iv
+		b[j] = slope
 		c[j] = h2 * w
-		d[j] = (b[j] - b[j-2] - h0*d[j-2]) * w
+		d[j] = (slope - b[j-2] - h0*d[j-2]) * w
 	}
-	q0, q1 := 0.0, 0.0 // of knots j+1 and j+2
+	q1, q2 := 0.0, 0.0 // of knots j+1 and j+2
 	for j := n - 3; j >= 0; j-- {
-		q := d[j] - c[j]*q1
-		h := pos[j+2] - pos[j]
-		b[j] -= h * (2*q + q1)
+		q := d[j] - c[j]*q2
+		b[j] -= (pos[j+2] - pos[j]) * (2*q + q2)
 		c[j] = 3 * q
-		d[j] = (q1 - q) * inv[j]
-		q1, q0 = q0, q
+		d[j] = (q2 - q) * inv[j]
+		q1, q2 = q, q1
+	}
+}
+
+// middle returns the mean of both splines between knots j and j+1, by the distance from
+// knot j: half the sum of the one that begins there and the one before moved by s.
+func (e *envelope) middle(j int) cubic {
+	k := j - 1
+	s := e.pos[j] - e.pos[k]
+	b, c, d := e.b[k], e.c[k], e.d[k]
+	return cubic{
+		a: 0.5 * (e.val[k] + s*(b+s*(c+s*d)) + e.val[j]),
+		b: 0.5 * (b + s*(2*c+3*s*d) + e.b[j]),
+		c: 0.5 * (c + 3*s*d + e.c[j]),
+		d: 0.5 * (d + e.d[j]),
 	}
 }

@@ -90,14 +90,16 @@ func (x *extension) side(buf []float64, end, dir, n, room int, spacing float64) 
 	known := min(knownKnots, size)
 	knots := append(append(x.knots[:0], w[size-known:]...), f...)
 	x.spline(knots)
-	for i := range samples {
-		at := float64(i+1) / float64(step)
-		j := int(at)
-		t := at - float64(j)
-		j += known - 1
-		u := 1 - t
-		v := u*knots[j] + t*knots[j+1] - u*t*((1+u)*x.bend[j]+(1+t)*x.bend[j+1])
-		buf[end+dir*(i+1)] = mean + scale*v
+	for j, i := known-1, 0; i < samples; j++ {
+		v0, v1, b0, b1 := knots[j], knots[j+1], x.bend[j], x.bend[j+1]
+		first := step * (j + 1 - known)
+		for ; i < samples && i+1 < first+step; i++ {
+			at := float64(i+1) / float64(step)
+			t := at - float64(j+1-known)
+			u := 1 - t
+			v := u*v0 + t*v1 - u*t*((1+u)*b0+(1+t)*b1)
+			buf[end+dir*(i+1)] = mean + scale*v
+		}
 	}
 	return samples
 }
@@ -169,12 +171,12 @@ func (x *extension) burg(w, a []float64) {
 	copy(f, w)
 	copy(b, w)
 	clear(a)
+	var num, den float64
+	for i := 1; i < n; i++ {
+		num += f[i] * b[i-1]
+		den += f[i]*f[i] + b[i-1]*b[i-1]
+	}
 	for m := range a {
-		num, den := 0.0, 0.0
-		for i := m + 1; i < n; i++ {
-			num += f[i] * b[i-1]
-			den += f[i]*f[i] + b[i-1]*b[i-1]
-		}
 		if den == 0 {
 			return
 		}
@@ -183,8 +185,20 @@ func (x *extension) burg(w, a []float64) {
 			a[i], a[j] = a[i]-k*a[j], a[j]-k*a[i]
 		}
 		a[m] = k
-		for i := n - 1; i > m; i-- {
-			f[i], b[i] = f[i]-k*b[i-1], b[i-1]-k*f[i]
+		// The errors of one order more, and at once the sums for the order after it: of
+		// each forward error with the backward error one step before.
+		num, den = 0, 0
+		before, past := b[m], 0.0 // b[i-1] of the old order and of the new one
+		for i := m + 1; i < n; i++ {
+			ahead := f[i] - k*before
+			behind := before - k*f[i]
+			before = b[i]
+			f[i], b[i] = ahead, behind
+			if i > m+1 {
+				num += ahead * past
+				den += ahead*ahead + past*past
+			}
+			past = behind
 		}
 	}
 }
@@ -206,19 +220,26 @@ func (x *extension) leastSquares(w []float64, lambda float64, a []float64) {
 	}
 	row := p + 1
 	cov := x.cov[:row*row]
-	for j := range row {
-		s := 0.0
-		past := w[p-j : n-j]
+	for j := 0; j < row; j += 4 { // p is at least 16; four sums at once, as each addition waits for the one before
+		var s0, s1, s2, s3 float64
+		k := min(j, row-4)
 		for t, v := range weighted[p:] {
-			s += v * past[t]
+			past := w[p-k-3+t:][:4]
+			s0 += v * past[3]
+			s1 += v * past[2]
+			s2 += v * past[1]
+			s3 += v * past[0]
 		}
-		cov[j] = s
+		cov[k], cov[k+1], cov[k+2], cov[k+3] = s0, s1, s2, s3
 	}
 	inv := 1 / lambda
 	for i := range p {
 		u, v := far*w[p-1-i], w[n-1-i]
-		for j := i; j < p; j++ {
-			cov[(i+1)*row+j+1] = inv * (cov[i*row+j] + u*w[p-1-j] - v*w[n-1-j])
+		above, below := cov[i*row+i:][:p-i], cov[(i+1)*row+i+1:][:p-i]
+		first, last := w[:p-i], w[n-p:][:p-i]
+		for j, s := range above {
+			k := p - i - 1 - j
+			below[j] = inv * (s + u*first[k] - v*last[k])
 		}
 	}
 	at := func(i, j int) float64 {
@@ -243,26 +264,40 @@ func (x *extension) leastSquares(w []float64, lambda float64, a []float64) {
 // which the lower half is given.
 func solve(g, r []float64, ridge float64) {
 	p := len(r)
-	for i := range p {
-		gi := g[i*p : i*p+i+1]
-		for j := range i + 1 {
-			gj := g[j*p : j*p+j+1]
+	for j := range p {
+		gj := g[j*p:][:j+1]
+		s := gj[j]
+		for _, v := range gj[:j] {
+			s -= v * v
+		}
+		// The diagonal holds reciprocals. Rounding may make it less than the ridge.
+		inv := 1 / math.Sqrt(max(s+ridge, 0.5*ridge, math.SmallestNonzeroFloat64))
+		gj[j] = inv
+		r[j] *= inv
+		gj = gj[:j]
+		i := j + 1
+		for ; i+4 <= p; i += 4 { // four rows at once, as each subtraction waits for the one before
+			g0, g1, g2, g3 := g[i*p:][:j+1], g[(i+1)*p:][:j+1], g[(i+2)*p:][:j+1], g[(i+3)*p:][:j+1]
+			s0, s1, s2, s3 := g0[j], g1[j], g2[j], g3[j]
+			for k, v := range gj {
+				s0 -= v * g0[k]
+				s1 -= v * g1[k]
+				s2 -= v * g2[k]
+				s3 -= v * g3[k]
+			}
+			g0[j], g1[j], g2[j], g3[j] = s0*inv, s1*inv, s2*inv, s3*inv
+		}
+		for ; i < p; i++ {
+			gi := g[i*p:][:j+1]
 			s := gi[j]
-			for k, v := range gj[:j] {
+			for k, v := range gj {
 				s -= v * gi[k]
 			}
-			if j < i {
-				gi[j] = s * gj[j]
-				continue
-			}
-			// The diagonal holds reciprocals. Rounding may make it less than the ridge.
-			gi[i] = 1 / math.Sqrt(max(s+ridge, 0.5*ridge, math.SmallestNonzeroFloat64))
+			gi[j] = s * inv
 		}
-		s := r[i]
-		for k, v := range gi[:i] {
-			s -= v * r[k]
+		for i := j + 1; i < p; i++ {
+			r[i] -= g[i*p+j] * r[j]
 		}
-		r[i] = s * gi[i]
 	}
 	for i := p - 1; i >= 0; i-- {
 		r[i] *= g[i*p+i]

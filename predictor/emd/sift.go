@@ -10,87 +10,123 @@ func (e *envelope) sift(h []float64, from, to int, o Options) {
 	if sifts <= 0 {
 		sifts = o.MaxSifts
 	}
-	for range sifts {
-		e.find(h)
+	e.turns.list(h)
+	for left := sifts - 1; left >= 0; left-- {
+		e.place(h)
 		extrema, crossings := e.extrema(), e.crossings
 		if extrema < minExtrema {
 			return
 		}
 		e.mirror(h)
 		e.solve()
-		if o.Sifts > 0 {
-			e.subtractMean(h, from, to, 0, 0)
-			continue
+		// Where the answer is known or would change nothing, it is not looked for.
+		stop := stopping{
+			may:    o.Sifts <= 0 && left > 0 && -1 <= extrema-crossings && extrema-crossings <= 1,
+			theta1: o.Theta1, theta2: o.Theta2,
+			most: o.Alpha * float64(to-from),
 		}
-		some, many := e.subtractMean(h, from, to, o.Theta1, o.Theta2)
-		if many == 0 && float64(some) < o.Alpha*float64(to-from) && -1 <= extrema-crossings && extrema-crossings <= 1 {
+		e.subtractMean(h, from, to, &stop)
+		if stop.may {
 			return // the mean that was found to be small is taken too
 		}
 	}
+}
+
+// stopping is Rilling's criterion in the course of its evaluation. Most sifts fail it
+// within few samples, and all others then need only the mean of the envelopes.
+type stopping struct {
+	may            bool // nothing so far is against it
+	theta1, theta2 float64
+	most           float64 // fewer samples than this may have a mean above theta1 times the amplitude
+	above          uint64  // those that have it
+}
+
+// add takes the counts of some more samples with a mean above theta1 and theta2 times
+// the amplitude.
+func (s *stopping) add(above1, above2 uint64) {
+	s.above += above1
+	s.may = above2 == 0 && float64(s.above) < s.most
 }
 
 // dense is from how many extrema per sample on the envelopes are evaluated sample
 // by sample instead of piece by piece.
 const dense = 1.0 / 6
 
-// subtractMean takes the mean of the envelopes from h. It counts, among samples
-// from..to, those where the mean is larger than theta1 and than theta2 times the
-// amplitude, half the distance of the envelopes.
-func (e *envelope) subtractMean(h []float64, from, to int, theta1, theta2 float64) (above1, above2 int) {
+// subtractMean takes the mean of the envelopes from h, lists the turns of what it leaves,
+// and holds samples from..to to the stopping criterion, where the amplitude is half the
+// distance of the envelopes.
+func (e *envelope) subtractMean(h []float64, from, to int, stop *stopping) {
 	if float64(e.extrema()) > dense*float64(len(h)) {
-		return e.subtractBySample(h, from, to, theta1, theta2)
+		e.subtractBySample(h, from, to, stop)
+		return
 	}
-	n := len(h)
-	pos, val, b, c, d := e.pos, e.val, e.b, e.c, e.d
-	theta1 *= 0.5
-	theta2 *= 0.5
-	theta2 /= theta1
-	var count1, count2 uint64
-	for i, j := 0, e.first-pad+1; i < n; j++ {
-		end := n
-		if p := pos[j+1]; p < float64(i) {
+	e.turns.start()
+	for i, j := 0, e.first-pad+1; i < len(h); j++ {
+		end := len(h)
+		if p := e.pos[j+1]; p < float64(i) {
 			continue // no sample in this piece
-		} else if p < float64(n-1) {
+		} else if p < float64(end-1) {
 			end = int(p) + 1
 		}
-		// Mean and amplitude as cubics in y: half the sum and, times theta1, half the
-		// difference of piece j and piece j-1 moved by s.
-		s := pos[j] - pos[j-1]
-		d1 := d[j-1]
-		c1 := c[j-1] + 3*s*d1
-		b1 := b[j-1] + s*(2*c[j-1]+3*s*d1)
-		a1 := val[j-1] + s*(b[j-1]+s*(c[j-1]+s*d1))
-		m0, m1, m2, m3 := 0.5*(a1+val[j]), 0.5*(b1+b[j]), 0.5*(c1+c[j]), 0.5*(d1+d[j])
-		y := float64(i) - pos[j]
-		part := h[i:end]
-		if theta1 == 0 || i < from || end > to { // the few own samples in a piece that is partly continuation do not count
-			for k := range part {
-				part[k] -= m0 + y*(m1+y*(m2+y*m3))
-				y++
-			}
-			i = end
-			continue
-		}
-		r0, r1, r2, r3 := theta1*(a1-val[j]), theta1*(b1-b[j]), theta1*(c1-c[j]), theta1*(d1-d[j])
-		for k := range part {
-			m := m0 + y*(m1+y*(m2+y*m3))
-			r := math.Abs(r0 + y*(r1+y*(r2+y*r3)))
-			part[k] -= m
-			m = math.Abs(m)
-			count1 += math.Float64bits(r-m) >> 63
-			count2 += math.Float64bits(theta2*r-m) >> 63
-			y++
+		m, y := e.middle(j), float64(i)-e.pos[j]
+		if stop.may && from <= i && end <= to { // the few own samples in a piece that is partly continuation do not count
+			half := cubic{m.a - e.val[j], m.b - e.b[j], m.c - e.c[j], m.d - e.d[j]}
+			m.subtractWatched(h[i:end], y, &half, stop)
+			e.turns.add(h[i:end], i)
+		} else {
+			m.subtract(h[i:end], y, i, &e.turns)
 		}
 		i = end
 	}
-	return int(count1), int(count2)
+}
+
+// subtract takes m at y, y+1, … from h, and adds what it leaves, samples i, i+1, … of
+// a smooth signal, to t.
+func (m *cubic) subtract(h []float64, y float64, i int, t *turns) {
+	a, b, c, d := m.a, m.b, m.c, m.d
+	last, rising := t.last, t.rising
+	for k := range h {
+		v := h[k] - (a + y*(b+y*(c+y*d)))
+		h[k] = v
+		y++
+		if rising && v < last || !rising && v > last {
+			t.at[t.n] = int32(i + k - 1)
+			t.n++
+			rising = !rising
+		}
+		last = v
+	}
+	t.last, t.rising = last, rising
+}
+
+// subtractWatched does the same and holds m to the stopping criterion, where half is
+// half the distance of the envelopes, or its negative.
+func (m *cubic) subtractWatched(h []float64, y float64, half *cubic, stop *stopping) {
+	a, b, c, d := m.a, m.b, m.c, m.d
+	t := stop.theta1
+	ra, rb, rc, rd := t*half.a, t*half.b, t*half.c, t*half.d
+	t = stop.theta2 / t
+	var above1, above2 uint64
+	for i := range h {
+		v := a + y*(b+y*(c+y*d))
+		r := math.Abs(ra + y*(rb+y*(rc+y*rd)))
+		h[i] -= v
+		y++
+		if v = math.Abs(v); v > r {
+			above1++
+			if v > t*r {
+				above2++
+			}
+		}
+	}
+	stop.add(above1, above2)
 }
 
 // subtractBySample does the same where extrema are so close that finding out, for
 // each piece, where it ends would take longer than the piece.
-func (e *envelope) subtractBySample(h []float64, from, to int, theta1, theta2 float64) (above1, above2 int) {
+func (e *envelope) subtractBySample(h []float64, from, to int, stop *stopping) {
 	// index[i] becomes the piece of sample i: one more after each extremum.
-	index := e.index[:len(h)+1]
+	index := e.piece[:len(h)+1]
 	clear(index)
 	own := e.pos[e.first : e.last+1]
 	for _, p := range own {
@@ -101,17 +137,39 @@ func (e *envelope) subtractBySample(h []float64, from, to int, theta1, theta2 fl
 		piece += more
 		index[i] = piece
 	}
-	e.subtractSamples(h, 0, from, 0, 0)
-	above1, above2 = e.subtractSamples(h, from, to, theta1, theta2)
-	e.subtractSamples(h, to, len(h), 0, 0)
-	return above1, above2
+	e.subtractSamples(h, 0, from)
+	for i := from; i < to; {
+		if !stop.may {
+			e.subtractSamples(h, i, to)
+			break
+		}
+		end := min(i+256, to)
+		e.subtractWatched(h, i, end, stop)
+		i = end
+	}
+	e.subtractSamples(h, to, len(h))
+	e.turns.list(h)
 }
 
-func (e *envelope) subtractSamples(h []float64, from, to int, theta1, theta2 float64) (above1, above2 int) {
+func (e *envelope) subtractSamples(h []float64, from, to int) {
 	n := len(e.pos)
 	pos, val, b, c, d := e.pos[:n], e.val[:n], e.b[:n], e.c[:n], e.d[:n]
-	var count1, count2 uint64
-	index := e.index[:len(h)]
+	index := e.piece[:len(h)]
+	for i := from; i < to; i++ {
+		j := int(index[i])
+		k := j - 1
+		y, z := float64(i)-pos[j], float64(i)-pos[k]
+		u := val[j] + y*(b[j]+y*(c[j]+y*d[j]))
+		v := val[k] + z*(b[k]+z*(c[k]+z*d[k]))
+		h[i] -= 0.5 * (u + v)
+	}
+}
+
+func (e *envelope) subtractWatched(h []float64, from, to int, stop *stopping) {
+	n := len(e.pos)
+	pos, val, b, c, d := e.pos[:n], e.val[:n], e.b[:n], e.c[:n], e.d[:n]
+	var above1, above2 uint64
+	index := e.piece[:len(h)]
 	for i := from; i < to; i++ {
 		j := int(index[i])
 		k := j - 1
@@ -122,8 +180,8 @@ func (e *envelope) subtractSamples(h []float64, from, to int, theta1, theta2 flo
 		h[i] -= m
 		m = math.Abs(m)
 		r := math.Abs(0.5 * (u - v))
-		count1 += math.Float64bits(theta1*r-m) >> 63
-		count2 += math.Float64bits(theta2*r-m) >> 63
+		above1 += math.Float64bits(stop.theta1*r-m) >> 63
+		above2 += math.Float64bits(stop.theta2*r-m) >> 63
 	}
-	return int(count1), int(count2)
+	stop.add(above1, above2)
 }
