@@ -35,6 +35,12 @@ func startCore(t testing.TB) *coretest.Core {
 // startEdge runs an edge for anonymous users on loopback.
 func startEdge(t testing.TB, core *coretest.Core, change ...func(*Config)) *Edge {
 	t.Helper()
+	return startEdgeWith(t, core, prometheus.NewRegistry(), change...)
+}
+
+// startEdgeWith is startEdge with metrics that the test looks at.
+func startEdgeWith(t testing.TB, core *coretest.Core, reg *prometheus.Registry, change ...func(*Config)) *Edge {
+	t.Helper()
 	cfg := Default()
 	cfg.Name, cfg.Region, cfg.Core, cfg.Anonymous = "edge-1", "eu", []string{core.Address()}, true
 	cfg.Listen = Listen{HTTP: "127.0.0.1:0", TCP: "127.0.0.1:0"}
@@ -42,7 +48,7 @@ func startEdge(t testing.TB, core *coretest.Core, change ...func(*Config)) *Edge
 	for _, f := range change {
 		f(&cfg)
 	}
-	opts := Options{Plaintext: true, Registry: prometheus.NewRegistry()}
+	opts := Options{Plaintext: true, Registry: reg}
 	if os.Getenv("EDGE_LOG") != "" {
 		opts.Log = slog.New(slog.NewTextHandler(os.Stderr, nil))
 	}

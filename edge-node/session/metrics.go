@@ -6,6 +6,7 @@ type metrics struct {
 	sessions   *prometheus.GaugeVec
 	connects   prometheus.Counter
 	published  prometheus.Counter
+	publishing prometheus.Histogram
 	heartbeats prometheus.Counter
 	moved      prometheus.Counter
 	panics     prometheus.Counter
@@ -23,9 +24,13 @@ func newMetrics(reg prometheus.Registerer, s *Server) (*metrics, error) {
 		return prometheus.NewCounter(prometheus.CounterOpts{Name: "barrage_edge_" + name, Help: help})
 	}
 	m := &metrics{
-		sessions:   prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "barrage_edge_sessions", Help: "Connections, by transport."}, []string{"transport"}),
-		connects:   counter("connects_total", "Connections that were authenticated."),
-		published:  counter("published_total", "Publishes that were acknowledged."),
+		sessions:  prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "barrage_edge_sessions", Help: "Connections, by transport."}, []string{"transport"}),
+		connects:  counter("connects_total", "Connections that were authenticated."),
+		published: counter("published_total", "Publishes that were acknowledged."),
+		publishing: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "barrage_edge_publish_seconds", Help: "From a publish's arrival to its acknowledgement.",
+			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
+		}),
 		heartbeats: counter("heartbeats_total", "Heartbeats sent."),
 		moved:      counter("moved_total", "Clients asked to reconnect elsewhere."),
 		panics:     counter("session_panics_total", "Panics that ended a session."),
@@ -41,7 +46,7 @@ func newMetrics(reg prometheus.Registerer, s *Server) (*metrics, error) {
 		return m, nil
 	}
 	all := []prometheus.Collector{
-		m.sessions, m.connects, m.published, m.heartbeats, m.moved, m.panics, m.outbox, m.held, m.refused, m.closed, m.moderated, m.fed, m.unfed,
+		m.sessions, m.connects, m.published, m.publishing, m.heartbeats, m.moved, m.panics, m.outbox, m.held, m.refused, m.closed, m.moderated, m.fed, m.unfed,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "barrage_filter_waiting", Help: "Messages that wait for the external check, for a feed, or behind one that does."}, func() float64 { return float64(s.waitingJobs.Load()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "barrage_edge_connections", Help: "Connections of all transports."}, func() float64 { return float64(s.Count()) }),
 	}

@@ -71,7 +71,7 @@ func (s *Session) submit(p *protocol.Publish) *protocol.Error {
 	if s.open >= int32(s.srv.cfg.Outstanding) {
 		return &protocol.Error{Code: protocol.Overloaded, Message: "too many publishes are not answered yet; wait for their answers", RetryAfter: 100}
 	}
-	out := upstream.Publish{Room: room, DeadlineMS: now.Add(timeout).UnixMilli(), Owner: s, ID: p.ID, Order: p.Order}
+	out := upstream.Publish{Room: room, DeadlineMS: now.Add(timeout).UnixMilli(), Owner: s, ID: p.ID, Order: p.Order, Taken: now}
 	if err := s.forward(&out, &message, may.policy, &v); err != nil {
 		return err
 	}
@@ -197,6 +197,7 @@ func (s *Session) Answered(p *upstream.Publish, r *rpc.Result) {
 		return
 	}
 	s.srv.met.published.Inc()
+	s.srv.met.publishing.Observe(time.Since(p.Taken).Seconds())
 	survive := s.srv.survive(p.Room)
 	s.mu.Lock()
 	defer s.mu.Unlock()

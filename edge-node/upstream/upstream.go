@@ -87,10 +87,11 @@ type Publish struct {
 	Room       string
 	DeadlineMS int64 // Unix milliseconds; 0 none
 
-	// Owner hears of the outcome. ID and Order are the owner's.
+	// Owner hears of the outcome. ID, Order and Taken are the owner's.
 	Owner Owner
 	ID    uint64
 	Order uint64
+	Taken time.Time
 	// Masked is the text as it is appended, where a filter has changed it; the
 	// owner's too.
 	Masked string

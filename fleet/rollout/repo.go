@@ -177,6 +177,7 @@ type Change struct {
 	Rollout, Version string
 	Wave, Waves      int // Wave counts from 0
 	Reverts          bool
+	Empty            bool // commit although nothing changes: the wave is on record
 }
 
 // Move writes a wave, commits and pushes it.
@@ -228,7 +229,7 @@ func (r *Repo) commit(ctx context.Context, c Change) (string, error) {
 	if _, err := r.git(ctx, append([]string{"add", "--all", "--"}, c.Folders...)...); err != nil {
 		return "", err
 	}
-	if _, err := r.git(ctx, "diff", "--cached", "--quiet"); err == nil {
+	if _, err := r.git(ctx, "diff", "--cached", "--quiet"); err == nil && !c.Empty {
 		return "", ErrNothing
 	}
 	trailers := fmt.Sprintf("%s: %s\n%s: %s\n", trailerRollout, c.Rollout, trailerVersion, c.Version)
@@ -241,7 +242,7 @@ func (r *Repo) commit(ctx context.Context, c Change) (string, error) {
 	if c.Body != "" {
 		body = strings.TrimSpace(c.Body) + "\n\n"
 	}
-	args := []string{"commit", "--quiet", "--message", c.Subject + "\n\n" + body + trailers}
+	args := []string{"commit", "--quiet", "--allow-empty", "--message", c.Subject + "\n\n" + body + trailers}
 	if r.sign != "" {
 		args = append([]string{"-c", "gpg.format=ssh", "-c", "user.signingkey=" + r.sign}, append(args, "--gpg-sign")...)
 	}
