@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/barrage-im/barrage/edge-node/coretest"
 	"github.com/barrage-im/barrage/filter"
@@ -171,26 +172,32 @@ func TestHeldIsToldOnceTheFeedHasIt(t *testing.T) {
 		return protocol.OK
 	})
 	ann := enter(t, e, "tcp", "ann")
-	for i := range 2 {
+	// Until the lane to core is released again the edge itself refuses, for
+	// now: a client sends again after any temporary refusal.
+	attempts := 0
+	for deadline := time.Now().Add(20 * time.Second); ; attempts++ {
 		held := ann.send(ordered("lobby", "k1", "holdword", 1))
 		behind := ann.send(ordered("lobby", "k2", "clean", 2))
-		if f := ann.reply(held); !f.GetError().GetTemporary() {
-			t.Fatalf("attempt %d: %v", i, f)
+		f, next := ann.reply(held), ann.reply(behind)
+		if f.GetError().GetTemporary() && time.Now().Before(deadline) {
+			if code(next) != protocol.OutOfOrder {
+				t.Fatalf("attempt %d: what is behind it: %v", attempts, next)
+			}
+			if n := len(core.Messages("lobby")); n != 0 {
+				t.Fatalf("%d messages went by", n)
+			}
+			continue
 		}
-		if f := ann.reply(behind); code(f) != protocol.OutOfOrder {
-			t.Fatalf("attempt %d: what is behind it: %v", i, f)
+		if code(f) != protocol.Held {
+			t.Fatalf("attempt %d: %v", attempts, f)
 		}
+		if next.GetPublished() == nil {
+			t.Errorf("%v", next)
+		}
+		break
 	}
-	if n := len(core.Messages("lobby")); n != 0 {
-		t.Fatalf("%d messages went by", n)
-	}
-	held := ann.send(ordered("lobby", "k1", "holdword", 1))
-	behind := ann.send(ordered("lobby", "k2", "clean", 2))
-	if f := ann.reply(held); code(f) != protocol.Held {
-		t.Errorf("%v", f)
-	}
-	if f := ann.reply(behind); f.GetPublished() == nil {
-		t.Errorf("%v", f)
+	if attempts < 2 {
+		t.Errorf("told after %d refusals; the feed refused twice", attempts)
 	}
 	// Sent again, as after a lost answer: held once.
 	if f := ann.call(publish("lobby", "k1", "holdword")); code(f) != protocol.Held {
