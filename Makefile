@@ -47,6 +47,30 @@ check: $(LINT) ## the quick part, under two minutes: format, vet, lint, import t
 	$(LINT) run ./...
 	go test -short -race $$(go list ./... | grep -v /federation/e2e)
 
+# The lab is a module of its own and needs root; see fleet/lab/README.md.
+LAB_SYSTEM := containerd runc containernetworking-plugins nftables iptables iproute2 docker-registry git
+
+.PHONY: lab-up
+lab-up: .lab-system bin/barrage-lab ## three real regional clusters on this machine (root)
+	bin/barrage-lab up
+
+.PHONY: lab-down
+lab-down: bin/barrage-lab ## stop them, leave nothing behind
+	bin/barrage-lab down
+
+.PHONY: test-lab
+test-lab: .lab-system ## the lab itself: start, faults, stop (root)
+	cd fleet/lab && BARRAGE_LAB=1 go test -count=1 -v -timeout 60m . ./plan ./daemon ./wan
+
+.PHONY: bin/barrage-lab
+bin/barrage-lab:
+	cd fleet/lab && go build -o ../../bin/barrage-lab .
+
+.PHONY: .lab-system
+.lab-system:
+	@dpkg -s $(LAB_SYSTEM) >/dev/null 2>&1 || { apt-get update && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $(LAB_SYSTEM); }
+
 .PHONY: fuzz
 fuzz: ## each Fuzz* for TIME (default 30s)
 	for dir in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u); do \
@@ -79,7 +103,7 @@ gen: $(GO_TOOLS) ## regenerate code from the schemas
 
 .PHONY: help
 help: ## print this table
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */\1\t/' | awk -F '\t' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | awk -F '\t' '{printf "  make %-8s %s\n", $$1, $$2}'
 
 # Generated code must be what the schemas give. The line that names protoc's own
 # version is not compared: distributions differ.
